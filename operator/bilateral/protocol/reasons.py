@@ -1,0 +1,107 @@
+"""The one closed list of reasons.
+
+A reason is a CamelCase word that names why something is so. The same word appears in a
+condition, its event, the log line, the metric label and, in kebab-case, in the ``type`` of an
+HTTP problem (``exchange.md``). Nothing else may be invented at the place of use: a reason that is
+not here does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class Reason(StrEnum):
+    """Why something is so; the value is the CamelCase word itself."""
+
+    # Refusals of the handshake (chio, trust_establishment.rs lines 160-208; exchange.md).
+    MISSING_TRUST_ANCHOR = "MissingTrustAnchor"
+    CLOCK_SKEW_EXCEEDED = "ClockSkewExceeded"
+    UNSUPPORTED_SCHEMA = "UnsupportedSchema"
+    INVALID_SIGNATURE = "InvalidSignature"
+    ADDRESS_MISMATCH = "AddressMismatch"
+    KERNEL_ID_MISMATCH = "KernelIdMismatch"
+    UNEXPECTED_PEER_KEY = "UnexpectedPeerKey"
+    REPLAYED_ENVELOPE = "ReplayedEnvelope"
+    PEER_STALE = "PeerStale"
+    PEER_NOT_PINNED = "PeerNotPinned"
+
+    # Refusals before any cryptography, and of the HTTP layer.
+    MALFORMED_DOCUMENT = "MalformedDocument"
+    DOCUMENT_TOO_LARGE = "DocumentTooLarge"
+    UNSUPPORTED_MEDIA_TYPE = "UnsupportedMediaType"
+    TOO_MANY_REQUESTS = "TooManyRequests"
+    REQUEST_TIMEOUT = "RequestTimeout"
+    UNAUTHORIZED_BEARER = "UnauthorizedBearer"
+    NOT_FOUND = "NotFound"
+    METHOD_NOT_ALLOWED = "MethodNotAllowed"
+    REFUSED = "Refused"
+    NOT_READY = "NotReady"
+
+    # Keys, anchors and credentials.
+    MALFORMED_KEY = "MalformedKey"
+    WEAK_KEY = "WeakKey"
+    OWN_KEY_AS_ANCHOR = "OwnKeyAsAnchor"
+    KEY_DRIFT = "KeyDrift"
+    KEY_INVALID = "KeyInvalid"
+    KEY_PENDING = "KeyPending"
+    AUTHORITY_DRIFT = "AuthorityDrift"
+    AUTHORITY_INVALID = "AuthorityInvalid"
+    AUTHORITY_EXPIRED = "AuthorityExpired"
+    AUTHORITY_PENDING = "AuthorityPending"
+    CERTIFICATE_INVALID = "CertificateInvalid"
+    CREDENTIAL_CONFLICT = "CredentialConflict"
+    KERNEL_ID_CONFLICT = "KernelIdConflict"
+    PIN_TAMPERED = "PinTampered"
+    PIN_NOT_ANCHORED = "PinNotAnchored"
+
+    # Objects and their dependencies.
+    READY = "Ready"
+    INVALID_SPEC = "InvalidSpec"
+    TRUST_DOMAIN_NOT_FOUND = "TrustDomainNotFound"
+    TRUST_DOMAIN_NOT_READY = "TrustDomainNotReady"
+    SECRET_NOT_FOUND = "SecretNotFound"
+    SECRET_CONFLICT = "SecretConflict"
+    OUTPUTS_PENDING = "OutputsPending"
+    OUTPUTS_WRITTEN = "OutputsWritten"
+    OUTPUTS_TOO_LARGE = "OutputsTooLarge"
+
+    # The life of a peer.
+    ANCHORED = "Anchored"
+    PINNED = "Pinned"
+    FRESH = "Fresh"
+    RETAINED = "Retained"
+    RENEWING = "Renewing"
+    AWAITING_HANDSHAKE = "AwaitingHandshake"
+    AWAITING_PARTNER = "AwaitingPartner"
+    AWAITING_ENVELOPE = "AwaitingEnvelope"
+    ACKNOWLEDGED = "Acknowledged"
+    NOT_OBSERVED = "NotObserved"
+    SUSPENDED = "Suspended"
+    CLOCK_IN_SYNC = "ClockInSync"
+    CLOCK_REGRESSED = "ClockRegressed"
+    UNIQUE = "Unique"
+    PROGRESSING = "Progressing"
+    SETTLED = "Settled"
+    NEEDS_ATTENTION = "NeedsAttention"
+    WITHDRAWN = "Withdrawn"
+    ENVELOPE_ACCEPTED = "EnvelopeAccepted"
+
+    # Asking a partner: what we saw on the way, never what the other side said.
+    DESTINATION_REFUSED = "DestinationRefused"
+    NAME_NOT_RESOLVED = "NameNotResolved"
+    CONNECTION_FAILED = "ConnectionFailed"
+    TLS_VERIFICATION_FAILED = "TLSVerificationFailed"
+    ANSWER_TIMEOUT = "AnswerTimeout"
+    ANSWER_INVALID = "AnswerInvalid"
+    ANSWER_TOO_LARGE = "AnswerTooLarge"
+    REFUSED_BY_PARTNER = "RefusedByPartner"
+    INTERNAL_ERROR = "InternalError"
+
+    @property
+    def kebab(self) -> str:
+        """The reason in kebab-case, as the suffix of a problem's ``type``."""
+        return _HUMP.sub("-", self.value).lower()
