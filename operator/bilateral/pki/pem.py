@@ -1,0 +1,104 @@
+"""Reading PEM with limits, and the checks that certificates and keys of every purpose share.
+
+Rules: at most :data:`MAX_PEM_BYTES` and :data:`MAX_CHAIN` blocks are looked at (a chain is presented by
+whoever may write a Secret, so its size is bounded before it is parsed); keys are unencrypted PKCS#8,
+SEC1 or PKCS#1; a parser's own exception never leaves this module.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from bilateral.pki.errors import PkiError
+
+MAX_PEM_BYTES = 64 * 1024
+MAX_CHAIN = 10
+MIN_RSA_BITS = 2048
+BACKDATE = timedelta(minutes=5)
+"""How far before ``now`` a certificate begins, so that a partner whose clock is behind accepts it."""
+
+PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+
+
+def parse_certificates(pem: bytes, error: type[PkiError]) -> list[x509.Certificate]:
+    """Parse one to :data:`MAX_CHAIN` PEM certificates; raise ``error`` otherwise."""
+    if len(pem) > MAX_PEM_BYTES:
+        raise error("too-large", f"expected at most {MAX_PEM_BYTES} bytes of PEM, found {len(pem)}")
+    if pem.count(b"-----BEGIN CERTIFICATE-----") > MAX_CHAIN:
+        raise error("too-many-certificates", f"expected at most {MAX_CHAIN} certificates")
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise error("malformed-certificate", "expected PEM certificates, found something else") from None
+
+
+def parse_private_key(pem: bytes, error: type[PkiError]) -> PrivateKey:
+    """Parse an unencrypted PEM private key of an admitted type; raise ``error`` otherwise."""
+    if len(pem) > MAX_PEM_BYTES:
+        raise error("too-large", f"expected at most {MAX_PEM_BYTES} bytes of PEM, found {len(pem)}")
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except TypeError:
+        raise error("encrypted-key", "expected an unencrypted private key, found an encrypted one") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise error("malformed-key", "expected a PEM private key, found something else") from None
+    if isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
+        verify_key_strength(key.public_key(), error)
+        return key
+    raise error("unsupported-key", "expected an ECDSA P-256 or P-384, Ed25519 or RSA key")
+
+
+def verify_key_strength(key: object, error: type[PkiError]) -> None:
+    """Raise ``error`` unless ``key`` is ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits and more."""
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+        return
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size >= MIN_RSA_BITS:
+            return
+        raise error("weak-key", f"expected RSA of {MIN_RSA_BITS} bits or more, found {key.key_size}")
+    raise error("unsupported-key", "expected an ECDSA P-256 or P-384, Ed25519 or RSA key")
+
+
+def verify_key_matches(certificate: x509.Certificate, key: PrivateKey, error: type[PkiError]) -> None:
+    """Raise ``error`` unless ``certificate`` certifies the public half of ``key``."""
+    verify_key_strength(certificate.public_key(), error)
+    held = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    certified = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if held != certified:
+        raise error("key-mismatch", "the certificate is for another key than the private key beside it")
+
+
+def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | None:
+    """Return the hash that ``key`` signs with: none for Ed25519, SHA-384 for P-384, else SHA-256."""
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return None
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP384R1):
+        return hashes.SHA384()
+    return hashes.SHA256()
+
+
+def private_key_pem(key: PrivateKey) -> bytes:
+    """Write ``key`` as unencrypted PKCS#8 PEM, the form that ``certified`` reads."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def whole_second(now: datetime) -> datetime:
+    """Drop the fraction of a second, which X.509 cannot write. Raises ValueError for a naive time."""
+    if now.tzinfo is None:
+        raise ValueError("now must carry a time zone")
+    return now.replace(microsecond=0)
