@@ -1,0 +1,502 @@
+"""FederationPeer: a partner, what a person knows about it and what was proven.
+
+The anchors are keys that a person installed; the pin in ``status`` is a key that the partner
+proved, with a deadline. Limits that the peer does not set are those of its TrustDomain.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field, Strict
+
+from bilateral.protocol.keys import PublicKey
+from bilateral.protocol.reasons import Reason
+from bilateral.resources.conditions import ConditionType
+from bilateral.resources.fields import (
+    AuthorityPem,
+    CanonicalKey,
+    CertificateFingerprint,
+    CertificatesPem,
+    Count,
+    EndpointUrl,
+    Fingerprint,
+    Hex64,
+    KernelId,
+    NonceDigest,
+    ObjectName,
+    OperatorId,
+    PublicKeyText,
+    ReasonWord,
+    SecretKey,
+    ShownName,
+    TokenHash,
+    WindowSeconds,
+    Word,
+    admitted_key,
+)
+from bilateral.resources.meta import AGE_COLUMN, READY_COLUMNS, Column, Resource, Status
+from bilateral.resources.model import ATOMIC, SET, ListType, Rule, SpecModel, StatusModel, immutable
+from bilateral.resources.times import Time
+from bilateral.resources.trustdomain import TrustDomain
+
+MAX_ANCHORS: Final = 4
+MAX_NONCES: Final = 8
+_LARGEST_INTEGER: Final = 2**53 - 1
+
+
+class PeerState(StrEnum):
+    """Whether a partner counts."""
+
+    ACTIVE = "Active"
+    SUSPENDED = "Suspended"
+
+
+class OnStale(StrEnum):
+    """What happens to what was derived from a pin when the pin is stale."""
+
+    WITHDRAW = "Withdraw"
+    RETAIN = "Retain"
+
+
+class AuthoritiesMode(StrEnum):
+    """Where a partner's certificate authorities come from."""
+
+    ANNOUNCED = "Announced"
+    PINNED = "Pinned"
+
+
+class TrustAnchor(SpecModel):
+    """A partner's key that a person installed."""
+
+    public_key: PublicKeyText = Field(
+        description="An Ed25519 public key in any spelling: ed25519:<hex>, bare hex, 0x<hex>, "
+        "did:chio:<hex>, did:key:z6Mk…, or a PEM public key."
+    )
+
+
+class WebPKIVerifier(SpecModel):
+    """Judge the server's certificate by public authorities, or by the given bundle."""
+
+    ca_bundle: CertificatesPem | None = Field(
+        default=None,
+        description="Authorities in PEM that are asked instead of the system's.",
+    )
+
+
+class CertificateAuthorityVerifier(SpecModel):
+    """Judge the server's certificate by the partner's own authority."""
+
+    pem: CertificatesPem = Field(description="The authority's certificate in PEM, or several of them.")
+
+
+class FingerprintVerifier(SpecModel):
+    """Judge the server's certificate by its fingerprint, one of ``spec.fingerprints``."""
+
+
+class Verifier(SpecModel):
+    """How the partner's server is verified: exactly one member. None of them switches it off."""
+
+    web_pki: WebPKIVerifier | None = Field(
+        default=None, alias="webPKI", description="By public authorities, or by a bundle of yours."
+    )
+    certificate_authority: CertificateAuthorityVerifier | None = Field(
+        default=None, description="By the partner's own authority."
+    )
+    fingerprint: FingerprintVerifier | None = Field(
+        default=None, description="By its fingerprint: the SHA256: entries of spec.fingerprints."
+    )
+
+
+_ONE_VERIFIER = Rule[Verifier](
+    "[has(self.webPKI), has(self.certificateAuthority), has(self.fingerprint)].exists_one(set, set)",
+    "exactly one of webPKI, certificateAuthority and fingerprint must be set",
+    lambda verifier: (
+        [verifier.web_pki, verifier.certificate_authority, verifier.fingerprint].count(None) == 2
+    ),
+)
+
+
+class SecretKeyReference(SpecModel):
+    """A key of a Secret in the same namespace."""
+
+    name: ObjectName = Field(
+        description="The Secret's name; the Secret needs the label bilateral.dev/secret: referenced."
+    )
+    key: SecretKey = Field(default="token", description="The key in the Secret's data.")
+
+
+class PeerEndpoint(SpecModel):
+    """Where and how the partner is reached."""
+
+    url: EndpointUrl = Field(
+        description="The partner's endpoint: https, a host in lower case and an optional port, "
+        "such as https://trust.org-b.example:8940."
+    )
+    verifier: Annotated[Verifier, _ONE_VERIFIER] = Field(
+        description="How the partner's server is verified: exactly one of webPKI, certificateAuthority and "
+        "fingerprint."
+    )
+    bearer_token_secret_ref: SecretKeyReference | None = Field(
+        default=None,
+        description="The bearer token that is sent, after the server was verified and to no other host.",
+    )
+
+
+class PeerAuthorities(SpecModel):
+    """Where the partner's certificate authorities come from."""
+
+    mode: AuthoritiesMode = Field(
+        default=AuthoritiesMode.ANNOUNCED,
+        description="Announced: those of the statement that the partner's pinned key signed. "
+        "Pinned: those in pems only.",
+    )
+    pems: Annotated[tuple[AuthorityPem, ...], ATOMIC] = Field(
+        default=(), max_length=8, description="The authorities in PEM; for mode Pinned, and required there."
+    )
+
+
+_PEMS_FOR_PINNED = Rule[PeerAuthorities](
+    "(self.mode == 'Pinned') == (has(self.pems) && self.pems.size() > 0)",
+    "pems must be given for mode Pinned, and only then",
+    lambda authorities: (authorities.mode is AuthoritiesMode.PINNED) == bool(authorities.pems),
+)
+
+
+class PeerHandshake(SpecModel):
+    """Limits of the handshake with this partner; what is absent is as the TrustDomain says."""
+
+    rotation_window_seconds: WindowSeconds | None = Field(
+        default=None, description="How long the pin is fresh after a handshake, in seconds."
+    )
+    max_clock_skew_seconds: Annotated[int, Strict(), Field(ge=0, le=86_400)] | None = Field(
+        default=None,
+        description="How far the partner's clock may be from ours, in seconds; up to a day, for partners who "
+        "exchange files.",
+    )
+
+
+def _anchors_differ(anchors: tuple[TrustAnchor, ...]) -> bool:
+    return len({admitted_key(anchor.public_key) for anchor in anchors}) == len(anchors)
+
+
+# The hex spellings end in the 64 digits; the others (did:key, PEM) have another length.
+_CEL_KEY_OF: Final = (
+    "({0}.publicKey.size() >= 64 && {0}.publicKey.size() <= 74 ? "
+    "{0}.publicKey.substring({0}.publicKey.size() - 64).lowerAscii() : {0}.publicKey)"
+)
+_ANCHORS_DIFFER = Rule[tuple[TrustAnchor, ...]](
+    f"self.all(a, self.exists_one(b, {_CEL_KEY_OF.format('a')} == {_CEL_KEY_OF.format('b')}))",
+    "must not list the same key twice, in any spelling",
+    _anchors_differ,
+)
+_WORD_KEYS = Rule[dict[str, tuple[str, ...]]](
+    "self.all(name, name.size() <= 63 && name.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",
+    "each kind of resource must be 1 to 63 letters, digits, '-', '_' or '.', alphanumeric at both ends",
+    lambda resources: all(_is_resource_kind(name) for name in resources),
+)
+
+
+def _is_resource_kind(name: str) -> bool:
+    inner = name.replace("-", "").replace("_", "").replace(".", "")
+    ends = name[:1] + name[-1:]
+    return 1 <= len(name) <= 63 and (inner + ends).isascii() and (inner + "a").isalnum() and ends.isalnum()
+
+
+class FederationPeerSpec(SpecModel):
+    """What a person says about a partner."""
+
+    trust_domain: Annotated[ObjectName, immutable("trustDomain")] = Field(
+        description="The TrustDomain of this namespace that speaks with the partner. Immutable."
+    )
+    kernel_id: Annotated[KernelId, immutable("kernelId")] = Field(
+        description="The partner's name on the wire. Immutable, and unique for the trust domain."
+    )
+    operator_id: OperatorId | None = Field(
+        default=None,
+        description="The partner's name in policies and evidence; by default the object's name.",
+    )
+    display_name: ShownName | None = Field(default=None, description="The partner's name for people.")
+    trust_anchors: Annotated[
+        tuple[TrustAnchor, ...], ListType("map", key="publicKey", attribute="public_key"), _ANCHORS_DIFFER
+    ] = Field(
+        default=(),
+        max_length=MAX_ANCHORS,
+        description="The partner's keys that a person installed; several are the current and the next. None: "
+        "first contact is refused (MissingTrustAnchor).",
+    )
+    endpoint: PeerEndpoint | None = Field(
+        default=None, description="Where and how the partner is reached. Absent: we only answer."
+    )
+    fingerprints: Annotated[tuple[Fingerprint, ...], SET] = Field(
+        default=(),
+        max_length=16,
+        description="TLS credentials of the partner: ed25519:<hex> for a raw key, SHA256:<hex> over a leaf "
+        "certificate's DER. Unique within the trust domain; of two peers with one, neither is used.",
+    )
+    auth_token_hash: TokenHash | None = Field(
+        default=None,
+        description="SHA-256 of the bearer token that the partner must send: sha256:<hex>.",
+    )
+    scopes: Annotated[tuple[Word, ...], SET] = Field(
+        default=(), max_length=64, description="What the partner may do at nodes, such as relay:connect."
+    )
+    resources: Annotated[
+        dict[str, Annotated[tuple[Word, ...], SET, Field(max_length=64)]], Field(max_length=32), _WORD_KEYS
+    ] = Field(
+        default_factory=dict,
+        description="What the partner may use at nodes: a list of names for each kind of resource.",
+    )
+    certificate_authorities: Annotated[PeerAuthorities, _PEMS_FOR_PINNED] = Field(
+        default=PeerAuthorities(), description="Where the partner's certificate authorities come from."
+    )
+    state: PeerState = Field(default=PeerState.ACTIVE, description="Active, or Suspended: known, but nobody.")
+    handshake: PeerHandshake = Field(
+        default=PeerHandshake(),
+        description="Limits of the handshake with this partner; what is absent is as the TrustDomain says.",
+    )
+    on_stale: OnStale = Field(
+        default=OnStale.WITHDRAW,
+        description="Withdraw: what was derived from the pin goes when the pin is stale. Retain: it stays "
+        "until somebody acts, and a warning is shown.",
+    )
+
+
+_FINGERPRINT_GIVEN = Rule[FederationPeerSpec](
+    "!has(self.endpoint) || !has(self.endpoint.verifier.fingerprint) || "
+    "(has(self.fingerprints) && self.fingerprints.exists(f, f.startsWith('SHA256:')))",
+    "the verifier fingerprint needs a SHA256: entry in spec.fingerprints",
+    lambda spec: (
+        spec.endpoint is None
+        or spec.endpoint.verifier.fingerprint is None
+        or any(fingerprint.startswith("SHA256:") for fingerprint in spec.fingerprints)
+    ),
+)
+
+
+class PinStatus(StatusModel):
+    """A key that the partner proved, with its deadline."""
+
+    public_key: CanonicalKey = Field(description="The key that the partner proved.")
+    established_at: Time = Field(description="When it was proven.")
+    rotation_due: Time = Field(description="From this second on it is stale.")
+    envelope_timestamp: Time = Field(description="The time in the last envelope that was accepted.")
+    envelope_nonces: Annotated[tuple[NonceDigest, ...], SET] = Field(
+        default=(),
+        max_length=MAX_NONCES,
+        description="Digests of the nonces that were accepted with that time.",
+    )
+    seal: Hex64 = Field(
+        description="HMAC over the object's UID and every member of the pin; a pin without it is PinTampered."
+    )
+
+
+class OfferedEnvelope(StatusModel):
+    """What became of the envelope in the annotation."""
+
+    digest: Hex64 = Field(description="SHA-256 of the annotation's value.")
+    reason: ReasonWord = Field(description="EnvelopeAccepted, or why it was refused.")
+
+
+class PeerAuthorityStatus(StatusModel):
+    """One of the partner's certificate authorities."""
+
+    subject: Annotated[str, Field(max_length=1024)] = Field(description="Its subject as RFC 4514 text.")
+    fingerprint: CertificateFingerprint = Field(description="SHA-256 over its certificate's DER.")
+    not_after: Time = Field(description="When its certificate ends.")
+
+
+class FederationPeerStatus(Status):
+    """What the operator found about the partner."""
+
+    peer_kernel_id: KernelId | None = Field(
+        default=None, description="The kernel id under which the partner proved its key."
+    )
+    pin: PinStatus | None = Field(default=None, description="The key that the partner proved.")
+    unexpected_public_key: CanonicalKey | None = Field(
+        default=None, description="Another key that came under the partner's name (UnexpectedPeerKey)."
+    )
+    next_handshake_time: Time | None = Field(default=None, description="When we next ask the partner.")
+    last_attempt_time: Time | None = Field(default=None, description="When we last asked the partner.")
+    consecutive_failures: Count = Field(
+        default=0, description="How many attempts have failed since the last success."
+    )
+    observed_skew_seconds: (
+        Annotated[int, Strict(), Field(ge=-_LARGEST_INTEGER, le=_LARGEST_INTEGER)] | None
+    ) = Field(default=None, description="How far the partner's clock was ahead of ours; negative: behind.")
+    offered_envelope: OfferedEnvelope | None = Field(
+        default=None,
+        description="What became of the envelope in the annotation bilateral.dev/handshake-envelope.",
+    )
+    certificate_authorities: Annotated[tuple[PeerAuthorityStatus, ...], ATOMIC] = Field(
+        default=(), max_length=8, description="The partner's certificate authorities in use."
+    )
+
+
+_DEPENDENCIES: Final = (
+    Reason.INVALID_SPEC,
+    Reason.TRUST_DOMAIN_NOT_FOUND,
+    Reason.TRUST_DOMAIN_NOT_READY,
+    Reason.SUSPENDED,
+)
+
+
+class FederationPeer(Resource):
+    """A partner of one of our trust domains."""
+
+    KIND: ClassVar = "FederationPeer"
+    PLURAL: ClassVar = "federationpeers"
+    SINGULAR: ClassVar = "federationpeer"
+    SHORT_NAMES: ClassVar = ("fpeer",)
+    DESCRIPTION: ClassVar = (
+        "FederationPeer is a partner of a TrustDomain: the keys that a person installed for it, how it is "
+        "reached and verified, and the key that it proved, with the deadline until which it is trusted."
+    )
+    COLUMNS: ClassVar = (
+        *READY_COLUMNS,
+        Column("Partner", ".spec.kernelId", "The partner's name on the wire."),
+        Column("Fresh until", ".status.pin.rotationDue", "From this second on the pin is stale."),
+        AGE_COLUMN,
+        Column("Trust domain", ".spec.trustDomain", "The TrustDomain that speaks.", wide=True),
+        Column("State", ".spec.state", "Active or Suspended.", wide=True),
+        Column("Next handshake", ".status.nextHandshakeTime", "When we next ask.", wide=True),
+    )
+    CONDITIONS: ClassVar = (
+        ConditionType(
+            "Ready",
+            "True: the partner may be relied on. False: it must not. Unknown: the operator or the partner is "
+            "working.",
+            (
+                Reason.FRESH,
+                Reason.RENEWING,
+                Reason.RETAINED,
+                Reason.PROGRESSING,
+                Reason.AWAITING_HANDSHAKE,
+                Reason.AWAITING_PARTNER,
+                Reason.AWAITING_ENVELOPE,
+                Reason.MISSING_TRUST_ANCHOR,
+                Reason.OWN_KEY_AS_ANCHOR,
+                Reason.UNEXPECTED_PEER_KEY,
+                Reason.CLOCK_SKEW_EXCEEDED,
+                Reason.PEER_STALE,
+                Reason.PIN_TAMPERED,
+                Reason.PIN_NOT_ANCHORED,
+                Reason.CREDENTIAL_CONFLICT,
+                Reason.KERNEL_ID_CONFLICT,
+                Reason.CLOCK_REGRESSED,
+                *_DEPENDENCIES,
+            ),
+        ),
+        ConditionType(
+            "Anchored",
+            "A person has installed at least one usable key of the partner.",
+            (
+                Reason.ANCHORED,
+                Reason.MISSING_TRUST_ANCHOR,
+                Reason.OWN_KEY_AS_ANCHOR,
+                Reason.MALFORMED_KEY,
+                Reason.WEAK_KEY,
+                *_DEPENDENCIES,
+            ),
+        ),
+        ConditionType(
+            "Pinned",
+            "The partner has proven a key that is anchored.",
+            (
+                Reason.PINNED,
+                Reason.PEER_NOT_PINNED,
+                Reason.PIN_TAMPERED,
+                Reason.PIN_NOT_ANCHORED,
+                Reason.UNEXPECTED_PEER_KEY,
+                *_DEPENDENCIES,
+            ),
+        ),
+        ConditionType(
+            "Fresh",
+            "The pin is before its deadline.",
+            (
+                Reason.FRESH,
+                Reason.RENEWING,
+                Reason.PEER_STALE,
+                Reason.PEER_NOT_PINNED,
+                Reason.CLOCK_REGRESSED,
+                *_DEPENDENCIES,
+            ),
+        ),
+        ConditionType(
+            "ClockInSync",
+            "The partner's clock is within the allowed distance of ours.",
+            (Reason.CLOCK_IN_SYNC, Reason.CLOCK_SKEW_EXCEEDED, Reason.NOT_OBSERVED, *_DEPENDENCIES),
+        ),
+        ConditionType(
+            "AcknowledgedByPeer",
+            "The partner has accepted our envelope. Unknown while it was not asked, and when we only answer.",
+            (
+                Reason.ACKNOWLEDGED,
+                Reason.NOT_OBSERVED,
+                Reason.AWAITING_PARTNER,
+                Reason.REFUSED_BY_PARTNER,
+                Reason.DESTINATION_REFUSED,
+                Reason.NAME_NOT_RESOLVED,
+                Reason.CONNECTION_FAILED,
+                Reason.TLS_VERIFICATION_FAILED,
+                Reason.ANSWER_TIMEOUT,
+                Reason.ANSWER_INVALID,
+                Reason.ANSWER_TOO_LARGE,
+                *_DEPENDENCIES,
+            ),
+        ),
+        ConditionType(
+            "Reconciling",
+            "The operator is working towards what the spec says.",
+            (Reason.PROGRESSING, Reason.SETTLED),
+        ),
+        ConditionType(
+            "Stalled",
+            "Only a person can help; Ready and its message say how.",
+            (Reason.NEEDS_ATTENTION, Reason.SETTLED, Reason.PROGRESSING),
+        ),
+    )
+
+    spec: Annotated[FederationPeerSpec, _FINGERPRINT_GIVEN] = Field(
+        description="What a person says about the partner."
+    )
+    status: FederationPeerStatus = Field(
+        default=FederationPeerStatus(), description="What the operator found about the partner."
+    )
+
+    @property
+    def operator_id(self) -> str:
+        """The partner's name in policies and evidence."""
+        return self.spec.operator_id or self.metadata.name
+
+    @property
+    def anchors(self) -> tuple[PublicKey, ...]:
+        """The keys that a person installed, in the order of the list."""
+        return tuple(admitted_key(anchor.public_key) for anchor in self.spec.trust_anchors)
+
+    @property
+    def certificate_fingerprints(self) -> tuple[str, ...]:
+        """The ``SHA256:`` entries of the fingerprints, which a server's certificate may have."""
+        return tuple(entry for entry in self.spec.fingerprints if entry.startswith("SHA256:"))
+
+    @property
+    def authorities_secret_name(self) -> str:
+        """The Secret of the partner's certificate authorities."""
+        return f"{self.metadata.name}-ca"
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether a person has suspended the partner."""
+        return self.spec.state is PeerState.SUSPENDED
+
+    def handshake_window(self, trust_domain: TrustDomain) -> int:
+        """How long a pin is fresh after a handshake, in seconds."""
+        own = self.spec.handshake.rotation_window_seconds
+        return trust_domain.spec.handshake.rotation_window_seconds if own is None else own
+
+    def max_skew(self, trust_domain: TrustDomain) -> int:
+        """How far the partner's clock may be from ours, in seconds."""
+        own = self.spec.handshake.max_clock_skew_seconds
+        return trust_domain.spec.handshake.max_clock_skew_seconds if own is None else own

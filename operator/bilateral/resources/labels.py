@@ -1,0 +1,36 @@
+"""Labels, annotations and names that the operator sets or reads on Kubernetes objects."""
+
+from __future__ import annotations
+
+GROUP = "bilateral.dev"
+"""The API group, and the prefix of every label and annotation of ours."""
+
+VERSION = "v1alpha1"
+"""The API version that is served and stored."""
+
+API_VERSION = f"{GROUP}/{VERSION}"
+"""``apiVersion`` of every object of ours."""
+
+FIELD_MANAGER = "bilateral"
+"""The one field manager of server-side apply."""
+
+SECRET_LABEL = f"{GROUP}/secret"
+"""Secrets are watched only with this label; any other Secret is invisible to the operator."""
+
+SECRET_OWNED = "owned"  # noqa: S105 - a label's value
+"""Value of `SECRET_LABEL` on Secrets that the operator made."""
+
+SECRET_REFERENCED = "referenced"  # noqa: S105 - a label's value
+"""Value of `SECRET_LABEL` by which a person lets the operator read a Secret of theirs."""
+
+OWNER_KIND_LABEL = f"{GROUP}/owner-kind"
+"""On a Secret of ours: the kind of the object that it belongs to."""
+
+RECONCILE_NOW = f"{GROUP}/reconcile-now"
+"""Annotation: a new value asks for a look now; it is echoed in ``status.reconciledNow`` when done."""
+
+RECONCILE_NOW_MAX_LENGTH = 253
+"""How much of the annotation's value is echoed."""
+
+ENVELOPE_ANNOTATION = f"{GROUP}/handshake-envelope"
+"""Annotation of a FederationPeer: a partner's handshake envelope that came as a file."""
