@@ -1,4 +1,4 @@
-"""The command line: `python -m testbed build | up DIR | down DIR` (with `tests` on PYTHONPATH)."""
+"""The command line: `python -m testbed build | lint-chart | up DIR | down DIR` (with `tests` on PYTHONPATH)."""
 
 import argparse
 import sys
@@ -14,6 +14,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="testbed", description="A Kubernetes without nodes, for tests.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="build the programs now; later runs find them in the cache")
+    commands.add_parser("lint-chart", help="run `helm lint --strict` on the chart")
     for name, text in (
         ("up", "start a cluster; it runs until `down`"),
         ("down", "end a cluster"),
@@ -41,10 +42,13 @@ def _run(options: argparse.Namespace) -> None:
         return
     # The rest needs the whole package; the guard is kept light.
     from testbed.build import build_helm, build_kubernetes
+    from testbed.chart import lint_chart
     from testbed.cluster import Cluster, stop_processes
 
     if options.command == "build":
         print(f"kubectl: {build_kubernetes().kubectl}\nhelm: {build_helm()}")  # noqa: T201
+    elif options.command == "lint-chart":
+        print(lint_chart().strip())  # noqa: T201
     elif options.command == "up":
         started = time.monotonic()
         cluster = Cluster.start(options.directory, audit=options.audit, tied=False)

@@ -40,6 +40,11 @@ def run_helm(*arguments: str | Path) -> str:
     return answer.stdout
 
 
+def lint_chart(chart: Path = CHART) -> str:
+    """Run `helm lint` and return its report; warnings count as errors. Raises CommandError."""
+    return run_helm("lint", "--strict", "--kube-version", KUBERNETES_VERSION, chart)
+
+
 def render_chart(
     namespace: str,
     values: Mapping[str, object] | None = None,
