@@ -28,14 +28,22 @@ class ExchangeError(Exception):
 class Refusal(ExchangeError):  # noqa: N818 - named for what is so, as its reason is
     """A caller is refused for a reason that no protocol error names.
 
-    ``retry_after`` is whole seconds for ``Retry-After``, or None. ``verified`` says whether the
-    envelope's signature had been verified before the refusal: under uniform refusals the endpoint
-    makes up for the work that was left out.
+    ``retry_after`` is whole seconds for ``Retry-After``, ``allow`` the methods for ``Allow``.
+    ``verified`` says whether the envelope's signature had been verified before the refusal: under
+    uniform refusals the endpoint makes up for the work that was left out.
     """
 
-    def __init__(self, reason: Reason, *, retry_after: int | None = None, verified: bool = False) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        *,
+        retry_after: int | None = None,
+        allow: str | None = None,
+        verified: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.allow = allow
         self.verified = verified
 
 
