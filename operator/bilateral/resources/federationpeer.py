@@ -158,7 +158,7 @@ class PeerAuthorities(SpecModel):
 
 
 _PEMS_FOR_PINNED = Rule[PeerAuthorities](
-    "(self.mode == 'Pinned') == (has(self.pems) && self.pems.size() > 0)",
+    "(has(self.mode) && self.mode == 'Pinned') == (has(self.pems) && self.pems.size() > 0)",
     "pems must be given for mode Pinned, and only then",
     lambda authorities: (authorities.mode is AuthoritiesMode.PINNED) == bool(authorities.pems),
 )
