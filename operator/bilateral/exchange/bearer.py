@@ -1,23 +1,18 @@
-"""Bearer tokens: their one spelling, and the one comparison.
+"""Bearer tokens in the Authorization header, and the one comparison of them.
 
 Rules: a token is 1 to 4096 printable ASCII characters without a space; what we keep of a partner's
-token is its SHA-256; every comparison goes through :func:`verify_token`, in constant time over
-digests of fixed length. A token is never part of an error or a log line.
+token is its SHA-256 (``pki.tokens``); every comparison goes through :func:`verify_token`, in
+constant time over digests of fixed length. A token is never part of an error or a log line.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 
-MAX_TOKEN_CHARACTERS = 4096
-"""Longer than any token in use, shorter than the header limit."""
+from bilateral.pki.tokens import MAX_TOKEN_LENGTH, is_token_of
 
-_TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN_CHARACTERS}}}")
+_TOKEN = re.compile(rf"[!-~]{{1,{MAX_TOKEN_LENGTH}}}")
 _AUTHORIZATION = re.compile(r"(?i:bearer) +(\S+)")
-_HASH = re.compile(r"sha256:([0-9a-f]{64})")
-_NO_DIGEST = bytes(32)
 
 
 class MalformedAuthorizationError(ValueError):
@@ -32,8 +27,8 @@ def is_token(text: str) -> bool:
 def parse_authorization(values: list[str]) -> str | None:
     """Read the token from the values of the Authorization header (RFC 6750, section 2.1).
 
-    None when there is no such header; MalformedAuthorizationError for several, for another scheme and
-    for anything that is not a token.
+    None when there is no such header; MalformedAuthorizationError for several, for another scheme
+    and for anything that is not a token.
     """
     if not values:
         return None
@@ -43,17 +38,9 @@ def parse_authorization(values: list[str]) -> str | None:
     return match[1]
 
 
-def hash_token(token: str) -> str:
-    """Turn a token into the form in which it is kept: ``sha256:`` and 64 lower-case hex digits."""
-    return "sha256:" + hashlib.sha256(token.encode("ascii")).hexdigest()
-
-
 def verify_token(token: str, expected: str) -> bool:
     """Whether ``token`` is the one whose hash is ``expected`` (``sha256:`` + 64 lower-case hex).
 
-    A hash in another form matches nothing. The time taken does not depend on either value.
+    A hash in another form matches nothing. The time taken does not depend on how much is equal.
     """
-    match = _HASH.fullmatch(expected)
-    digest = bytes.fromhex(match[1]) if match else _NO_DIGEST
-    same = hmac.compare_digest(hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), digest)
-    return same and match is not None
+    return is_token_of(token, expected)

@@ -11,9 +11,7 @@ It opens no connection.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import re
 import ssl
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -22,9 +20,9 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from bilateral.exchange.errors import OutboundError
+from bilateral.pki.fingerprints import certificate_fingerprint
 from bilateral.protocol.reasons import Reason
 
-_FINGERPRINT = re.compile(r"SHA256:([0-9a-f]{64})")
 _MAX_CONTEXTS = 512
 
 
@@ -116,15 +114,14 @@ def verify_presented(verifier: Verifier, der: bytes | None, now: float) -> None:
     """
     if not isinstance(verifier, Fingerprint):
         return
-    wanted = [match[1] for value in verifier.values if (match := _FINGERPRINT.fullmatch(value))]
-    digest = hashlib.sha256(der or b"").hexdigest()
-    if der is None or not any(hmac.compare_digest(digest, value) for value in wanted):
-        raise OutboundError(Reason.TLS_VERIFICATION_FAILED)
-    moment = datetime.fromtimestamp(now, UTC)
     try:
-        leaf = x509.load_der_x509_certificate(der)
-        in_date = leaf.not_valid_before_utc <= moment <= leaf.not_valid_after_utc
+        leaf = x509.load_der_x509_certificate(der or b"")
     except ValueError:
         raise OutboundError(Reason.TLS_VERIFICATION_FAILED) from None
-    if not in_date:
+    presented = certificate_fingerprint(leaf).encode()
+    moment = datetime.fromtimestamp(now, UTC)
+    if not (
+        any(hmac.compare_digest(presented, value.encode()) for value in verifier.values)
+        and leaf.not_valid_before_utc <= moment <= leaf.not_valid_after_utc
+    ):
         raise OutboundError(Reason.TLS_VERIFICATION_FAILED)
