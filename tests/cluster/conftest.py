@@ -57,7 +57,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A fresh namespace with the chart's ServiceAccount `bilateral` and its rights, there and nowhere else."""
+    """A fresh namespace, with the chart's ServiceAccount `bilateral` and its rights in there only."""
     name = make_namespace(cluster)
     cluster.install_chart(name)
     yield name

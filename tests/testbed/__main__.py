@@ -1,4 +1,4 @@
-"""The command line: `python -m testbed build | lint-chart | up DIR | down DIR` (with `tests` on PYTHONPATH)."""
+"""The command line, with `tests` on PYTHONPATH: `python -m testbed build|lint-chart|up DIR|down DIR`."""
 
 import argparse
 import sys

@@ -1,0 +1,69 @@
+{{/* The base of every name: the release's, with the chart's where the release does not say it. */}}
+{{- define "bilateral.fullname" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 45 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 45 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The base of a cluster-wide name: two releases of one name in two namespaces must not meet. */}}
+{{- define "bilateral.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "bilateral.fullname" .) -}}
+{{- end -}}
+
+{{- define "bilateral.serviceAccountName" -}}
+{{- if .Values.serviceAccount.name -}}
+{{- .Values.serviceAccount.name -}}
+{{- else if .Values.serviceAccount.create -}}
+{{- include "bilateral.fullname" . -}}
+{{- else -}}
+{{- fail "serviceAccount.name is needed when serviceAccount.create is false" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "bilateral.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "bilateral.labels" -}}
+{{ include "bilateral.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "bilateral.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" when all namespaces are watched. */}}
+{{- define "bilateral.watchesAll" -}}
+{{- if has "*" .Values.watchNamespaces -}}true{{- end -}}
+{{- end -}}
+
+{{/* The watched namespaces, as a JSON list; not for the case of all. */}}
+{{- define "bilateral.namespaces" -}}
+{{- .Values.watchNamespaces | default (list .Release.Namespace) | toJson -}}
+{{- end -}}
+
+{{/* What the operator may do with its objects, wherever it watches. Why each: docs/install.md. */}}
+{{- define "bilateral.rules" -}}
+- apiGroups: [bilateral.dev]
+  resources: [trustdomains, federationpeers]
+  verbs: [get, list, watch]
+- apiGroups: [bilateral.dev]
+  resources: [trustdomains/status, federationpeers/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [list, watch, create, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
