@@ -1,0 +1,259 @@
+"""What each reason means for a person, and the next step: one table, complete.
+
+Rules: ``meaning`` says what was found, as a clause that can follow a name and a colon; ``step`` says what to
+do and begins with whose move it is, or is None where there is nothing to do. Nothing here depends on an
+object; numbers and names stand in the condition's message, which is shown beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bilateral.protocol.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a reason means, and the next step (None: there is nothing to do)."""
+
+    meaning: str
+    step: str | None = None
+
+
+_WAIT = "Nothing to do yet: this passes by itself."
+_LOOK_AT_LOG = "Yours: look at the operator's log for this object, and report what it says."
+
+ADVICE: Mapping[Reason, Advice] = {
+    # The handshake.
+    Reason.MISSING_TRUST_ANCHOR: Advice(
+        "no key of theirs is installed, so nothing they send is accepted",
+        "Yours: get their manifest (bilateral export), compare its groups over another channel, and put "
+        "their key into spec.trustAnchors.",
+    ),
+    Reason.CLOCK_SKEW_EXCEEDED: Advice(
+        "their clock and ours are further apart than is allowed",
+        "Both: check NTP on both sides; for envelopes by file, raise spec.handshake.maxClockSkewSeconds.",
+    ),
+    Reason.UNSUPPORTED_SCHEMA: Advice(
+        "they speak another version of the handshake",
+        "Both: bring both sides to a version that speaks chio.federation-kernel-handshake.v1.",
+    ),
+    Reason.INVALID_SIGNATURE: Advice(
+        "the signature does not fit what was signed",
+        "Theirs: make a new envelope; if this repeats, somebody changes it on the way.",
+    ),
+    Reason.ADDRESS_MISMATCH: Advice(
+        "the envelope is addressed to somebody else",
+        "Theirs: correct the kernel id that they have for us, and sign again.",
+    ),
+    Reason.KERNEL_ID_MISMATCH: Advice(
+        "the kernel id is not the one expected here",
+        "Yours: compare spec.kernelId with what they call themselves; a partner cannot have our own id.",
+    ),
+    Reason.UNEXPECTED_PEER_KEY: Advice(
+        "they use a key that is not among the anchors; the proven pin stays as it is",
+        "Yours: ask them over another channel whether they changed their key; only then put the new key into "
+        "spec.trustAnchors.",
+    ),
+    Reason.REPLAYED_ENVELOPE: Advice(
+        "this envelope, or a later one, was already accepted",
+        "Theirs: make a new envelope; the pin stays as it is.",
+    ),
+    Reason.PEER_STALE: Advice(
+        "the deadline passed without a new handshake, so nothing of theirs is accepted",
+        "Yours: see why handshakes fail (AcknowledgedByPeer); one handshake makes it fresh again.",
+    ),
+    Reason.PEER_NOT_PINNED: Advice(
+        "they have not proven their key yet",
+        "Nothing to do yet when both sides are set up; otherwise install anchors on both sides.",
+    ),
+    # Before any cryptography, and of the HTTP layer.
+    Reason.MALFORMED_DOCUMENT: Advice(
+        "what came is not a document of the expected form",
+        "Theirs: send the envelope unchanged, as bilateral handshake offer wrote it.",
+    ),
+    Reason.DOCUMENT_TOO_LARGE: Advice(
+        "what came is larger than an envelope can be", "Theirs: send the envelope alone (16 KiB at most)."
+    ),
+    Reason.UNSUPPORTED_MEDIA_TYPE: Advice(
+        "what came was not sent as application/json", "Theirs: send Content-Type: application/json."
+    ),
+    Reason.TOO_MANY_REQUESTS: Advice("too many requests came at once", _WAIT),
+    Reason.REQUEST_TIMEOUT: Advice(
+        "a request came too slowly", "Theirs: check the network between both sides."
+    ),
+    Reason.UNAUTHORIZED_BEARER: Advice(
+        "the bearer token is missing or not the one expected",
+        "Both: compare spec.authTokenHash here with the token that they send.",
+    ),
+    Reason.NOT_FOUND: Advice(
+        "there is nothing at that address", "Theirs: use the endpoint's URL as it was exported."
+    ),
+    Reason.METHOD_NOT_ALLOWED: Advice("the endpoint takes POST only", "Theirs: send POST."),
+    Reason.REFUSED: Advice(
+        "it was refused, and the cause is not told to strangers",
+        "Theirs: look at their own status; ours names the cause.",
+    ),
+    Reason.NOT_READY: Advice("the operator cannot judge envelopes at the moment", _WAIT),
+    # Keys, anchors and credentials.
+    Reason.MALFORMED_KEY: Advice(
+        "a public key cannot be read",
+        "Yours: paste it again; bilateral key show says whether a spelling is right.",
+    ),
+    Reason.WEAK_KEY: Advice(
+        "a public key is one for which anybody can make signatures",
+        "Theirs: this was no accident or a broken generator; get a new key from them.",
+    ),
+    Reason.OWN_KEY_AS_ANCHOR: Advice(
+        "our own public key stands among their anchors",
+        "Yours: put their key into spec.trustAnchors (this looks like an export applied on the wrong side).",
+    ),
+    Reason.KEY_DRIFT: Advice(
+        "the signing key in the Secret is gone or is not the one that partners know",
+        "Yours: restore the Secret; to change the key, announce the next one (spec.signingKey) first.",
+    ),
+    Reason.KEY_INVALID: Advice(
+        "the Secret holds no usable Ed25519 key",
+        "Yours: put an Ed25519 PKCS#8 PEM under private.pem (bilateral key generate writes one).",
+    ),
+    Reason.KEY_PENDING: Advice("the signing key is being made", _WAIT),
+    Reason.AUTHORITY_DRIFT: Advice(
+        "the certificate authority in the Secret is gone or is not the one that partners know",
+        "Yours: restore the Secret; to change the authority, name another Secret.",
+    ),
+    Reason.AUTHORITY_INVALID: Advice(
+        "the Secret holds no certificate authority that may sign",
+        "Yours: provide a self-signed CA certificate with its key (tls.crt, tls.key).",
+    ),
+    Reason.AUTHORITY_EXPIRED: Advice(
+        "the certificate authority has expired, so nothing can be signed",
+        "Yours: name a new Secret in spec.certificateAuthority.secretName and export again.",
+    ),
+    Reason.AUTHORITY_PENDING: Advice("the certificate authority is being made", _WAIT),
+    Reason.CERTIFICATE_INVALID: Advice(
+        "the endpoint's certificate cannot be presented",
+        "Yours: provide one that matches its key, names the host of spec.endpoint.url and is in date.",
+    ),
+    Reason.CREDENTIAL_CONFLICT: Advice(
+        "another partner lists the same credential, so neither is used",
+        "Yours: remove the shared entry of spec.fingerprints or authTokenHash from one of them.",
+    ),
+    Reason.KERNEL_ID_CONFLICT: Advice(
+        "an older object has the same kernel id and keeps it",
+        "Yours: delete one of the two, or create this one with another kernel id.",
+    ),
+    Reason.PIN_TAMPERED: Advice(
+        "the pin was changed by hand or copied from another object, so it does not count",
+        "Nothing to do for trust: the next handshake replaces it. Find out who may write to status.",
+    ),
+    Reason.PIN_NOT_ANCHORED: Advice(
+        "the proven key is no longer among the anchors, so it does not count",
+        "Theirs: prove the new key (the next handshake does); yours, if this was a mistake: put it back.",
+    ),
+    # Objects and their dependencies.
+    Reason.READY: Advice("all is well"),
+    Reason.INVALID_SPEC: Advice(
+        "the spec breaks a rule",
+        "Yours: correct the field that the message names (kubectl explain has the rules).",
+    ),
+    Reason.TRUST_DOMAIN_NOT_FOUND: Advice(
+        "the TrustDomain that it names is not in this namespace",
+        "Yours: create it, or create this object again with the right spec.trustDomain.",
+    ),
+    Reason.TRUST_DOMAIN_NOT_READY: Advice(
+        "its TrustDomain is not ready, so nothing can be signed or accepted",
+        "Yours: see the TrustDomain's own line.",
+    ),
+    Reason.SECRET_NOT_FOUND: Advice(
+        "a Secret that it names cannot be seen",
+        "Yours: create it, with the label bilateral.dev/secret: referenced (no other Secret is looked at).",
+    ),
+    Reason.SECRET_CONFLICT: Advice(
+        "a Secret of that name exists and is not ours; it was left as it is",
+        "Yours: rename or delete that Secret, or name another one in the spec.",
+    ),
+    Reason.OUTPUTS_PENDING: Advice("Secrets are still to be written", _WAIT),
+    Reason.OUTPUTS_WRITTEN: Advice("all Secrets are written"),
+    Reason.OUTPUTS_TOO_LARGE: Advice(
+        "there is more to write than Secrets can hold", "Yours: split the partners over several TrustDomains."
+    ),
+    # The life of a peer.
+    Reason.ANCHORED: Advice("a key of theirs is installed"),
+    Reason.PINNED: Advice("they have proven their key"),
+    Reason.FRESH: Advice("they have proven their key and the deadline is ahead"),
+    Reason.RETAINED: Advice(
+        "the deadline passed, and what followed from the pin was kept because spec.onStale is Retain",
+        "Yours: make a handshake possible again, or set spec.onStale: Withdraw.",
+    ),
+    Reason.RENEWING: Advice("fresh, and being renewed", None),
+    Reason.AWAITING_HANDSHAKE: Advice("the first handshake has not succeeded yet", _WAIT),
+    Reason.AWAITING_PARTNER: Advice(
+        "they have not installed our key yet",
+        "Theirs: apply our manifest (bilateral export); we keep asking.",
+    ),
+    Reason.AWAITING_ENVELOPE: Advice(
+        "they have no endpoint that we could ask, and have not sent an envelope yet",
+        "Theirs: send one to our endpoint, or hand over a file for bilateral handshake accept.",
+    ),
+    Reason.ACKNOWLEDGED: Advice("they accepted our envelope"),
+    Reason.NOT_OBSERVED: Advice("nothing is known about this yet"),
+    Reason.SUSPENDED: Advice(
+        "suspended: known, but nothing of theirs is accepted",
+        "Yours, when it should count again: set spec.state: Active.",
+    ),
+    Reason.CLOCK_IN_SYNC: Advice("their clock agrees with ours"),
+    Reason.CLOCK_REGRESSED: Advice(
+        "the operator's clock went backwards, so no trust is extended",
+        "Yours: correct the clock of the operator's node; it resumes by itself.",
+    ),
+    Reason.UNIQUE: Advice("no other object has its kernel id"),
+    Reason.PROGRESSING: Advice("the operator is working on it", _WAIT),
+    Reason.SETTLED: Advice("the operator has nothing left to do"),
+    Reason.NEEDS_ATTENTION: Advice(
+        "only a person can help", "Yours: do what the line of condition Ready says."
+    ),
+    Reason.WITHDRAWN: Advice("what followed from the pin was removed"),
+    Reason.ENVELOPE_ACCEPTED: Advice("the envelope was accepted"),
+    # Asking a partner.
+    Reason.DESTINATION_REFUSED: Advice(
+        "their address is private, local or inside the cluster, and not on the operator's list",
+        "Yours: if it is right, have the administrator add it to --allow-destinations.",
+    ),
+    Reason.NAME_NOT_RESOLVED: Advice(
+        "their host name has no address", "Yours: check spec.endpoint.url and the cluster's DNS."
+    ),
+    Reason.CONNECTION_FAILED: Advice(
+        "their endpoint does not answer",
+        "Both: check that it is running, and the firewalls and network policies between both sides.",
+    ),
+    Reason.TLS_VERIFICATION_FAILED: Advice(
+        "their server's certificate is not the one that spec.endpoint.verifier asks for; nothing was sent",
+        "Yours: get a new manifest from them (bilateral export) and compare its groups before you apply it.",
+    ),
+    Reason.ANSWER_TIMEOUT: Advice(
+        "their endpoint took too long", "Theirs: look at their operator; we keep asking."
+    ),
+    Reason.ANSWER_INVALID: Advice(
+        "their endpoint answered with something that is no envelope",
+        "Both: check that spec.endpoint.url is a federation endpoint and not another service.",
+    ),
+    Reason.ANSWER_TOO_LARGE: Advice(
+        "their endpoint answered with more than an envelope can be",
+        "Both: check that spec.endpoint.url is a federation endpoint and not another service.",
+    ),
+    Reason.REFUSED_BY_PARTNER: Advice(
+        "their endpoint refused our envelope",
+        "Theirs: their status names the cause; compare kernel ids and keys on both sides.",
+    ),
+    Reason.INTERNAL_ERROR: Advice("the operator failed at this object; it will try again", _LOOK_AT_LOG),
+}
+"""Every reason of the closed list."""
+
+
+def advise(reason: str) -> Advice:
+    """Look up the advice for a reason's word; a word of a newer version has a general answer."""
+    try:
+        return ADVICE[Reason(reason)]
+    except (ValueError, KeyError):
+        return Advice("see the message", "Yours: use a bilateral of the operator's version to read this.")
