@@ -28,7 +28,7 @@ _AGAIN = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLSyscallError)
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    digest: bytes
+    made_from: bytes
     context: ssl.SSLContext
 
 
@@ -53,14 +53,14 @@ class CertificateStore:
         served: dict[str, _Served] = {}
         broken: list[str] = []
         for host, (chain, key) in certificates.items():
-            digest = hashlib.sha256(len(chain).to_bytes(8, "big") + chain + key).digest()
+            pair = hashlib.sha256(len(chain).to_bytes(8, "big") + chain + key).digest()
             name = normalise_host(host)
             known = self._served.get(name)
-            if known is not None and known.digest == digest:
+            if known is not None and known.made_from == pair:
                 served[name] = known
                 continue
             try:
-                served[name] = _Served(digest, build_server_context(chain, key))
+                served[name] = _Served(pair, build_server_context(chain, key))
             except InvalidCertificate:
                 broken.append(host)
         self._served = served
