@@ -243,7 +243,7 @@ class FederationPeerSpec(SpecModel):
         default=(), max_length=64, description="What the partner may do at nodes, such as relay:connect."
     )
     resources: Annotated[
-        dict[str, Annotated[tuple[Word, ...], SET, Field(max_length=64)]], Field(max_length=32), _WORD_KEYS
+        dict[str, Annotated[tuple[Word, ...], Field(max_length=64), SET]], Field(max_length=32), _WORD_KEYS
     ] = Field(
         default_factory=dict,
         description="What the partner may use at nodes: a list of names for each kind of resource.",

@@ -78,7 +78,7 @@ class ObjectMeta(BaseModel):
         frozen=True, extra="ignore", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
     )
 
-    name: str
+    name: Annotated[str, Field(max_length=NAME_MAX_LENGTH)]
     namespace: str = ""
     uid: str = ""
     generation: int = 0
