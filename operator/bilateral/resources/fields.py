@@ -76,14 +76,12 @@ NamePart = Annotated[
 ]
 """A part of a certificate's subject (X.520 ends most of them at 64)."""
 
-CountryCode = Annotated[str, StringConstraints(min_length=2, max_length=2, pattern=r"^[A-Z]{2}$")]
+CountryCode = Annotated[str, StringConstraints(max_length=2, pattern=r"^[A-Z]{2}$")]
 """Two upper-case letters (ISO 3166-1)."""
 
 EndpointUrl = Annotated[
     str,
-    StringConstraints(
-        min_length=9, max_length=300, pattern=rf"^https://({_HOST_NAME}|{_IPV4}|{_IPV6})(:{_PORT})?$"
-    ),
+    StringConstraints(max_length=300, pattern=rf"^https://({_HOST_NAME}|{_IPV4}|{_IPV6})(:{_PORT})?$"),
     Rule[str]("self.startsWith('https://')", "must be an https URL", lambda url: url.startswith("https://")),
     Rule[str]("!self.contains('@')", "must not carry a user name or password", lambda url: "@" not in url),
     Rule[str](
@@ -135,7 +133,7 @@ def _check_key_fingerprint(text: str) -> str:
 
 PublicKeyText = Annotated[
     str,
-    StringConstraints(min_length=56, max_length=256, pattern=rf"^({_HEX_KEY}|{_DID_KEY}|{_SPKI_PEM})$"),
+    StringConstraints(max_length=256, pattern=rf"^({_HEX_KEY}|{_DID_KEY}|{_SPKI_PEM})$"),
     Rule[str](
         f"!self.lowerAscii().matches('^(ed25519:|0x|did:chio:)?{_SMALL_ORDER_HEX}$')", _SMALL_ORDER_MESSAGE
     ),
@@ -143,25 +141,25 @@ PublicKeyText = Annotated[
 ]
 """An Ed25519 public key in any spelling."""
 
-CanonicalKey = Annotated[
-    str, StringConstraints(min_length=72, max_length=72, pattern=r"^ed25519:[0-9a-f]{64}$")
-]
+CanonicalKey = Annotated[str, StringConstraints(max_length=72, pattern=r"^ed25519:[0-9a-f]{64}$")]
 """A public key in the one spelling that we show."""
 
 Fingerprint = Annotated[
     str,
-    StringConstraints(min_length=71, max_length=72, pattern=r"^(ed25519|SHA256):[0-9a-f]{64}$"),
+    StringConstraints(max_length=72, pattern=r"^(ed25519|SHA256):[0-9a-f]{64}$"),
+    Rule[str](
+        "!self.matches('^SHA256:[A-Za-z0-9+/]{43}=?$')",
+        "is as OpenSSH writes it, in base64 over a key; 64 hex digits over a certificate are needed",
+    ),
     Rule[str](f"!self.matches('^ed25519:{_SMALL_ORDER_HEX}$')", _SMALL_ORDER_MESSAGE),
     AfterValidator(_check_key_fingerprint),
 ]
 """A TLS credential: a raw key, or SHA-256 over a leaf certificate's DER."""
 
-CertificateFingerprint = Annotated[
-    str, StringConstraints(min_length=71, max_length=71, pattern=r"^SHA256:[0-9a-f]{64}$")
-]
+CertificateFingerprint = Annotated[str, StringConstraints(max_length=72, pattern=r"^SHA256:[0-9a-f]{64}$")]
 """SHA-256 over a certificate's DER."""
 
-TokenHash = Annotated[str, StringConstraints(min_length=71, max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
+TokenHash = Annotated[str, StringConstraints(max_length=72, pattern=r"^sha256:[0-9a-f]{64}$")]
 """SHA-256 over the UTF-8 bytes of a bearer token."""
 
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
@@ -170,10 +168,10 @@ ShortText = Annotated[str, StringConstraints(min_length=1, max_length=128, patte
 Word = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[!-~]+$")]
 """Printable ASCII without spaces: scopes and names of resources."""
 
-Hex64 = Annotated[str, StringConstraints(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$")]
+Hex64 = Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 """Thirty-two bytes in lower-case hex."""
 
-NonceDigest = Annotated[str, StringConstraints(min_length=32, max_length=32, pattern=r"^[0-9a-f]{32}$")]
+NonceDigest = Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9a-f]{32}$")]
 """The first sixteen bytes of a nonce's SHA-256."""
 
 ReasonWord = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Z][A-Za-z0-9]*$")]

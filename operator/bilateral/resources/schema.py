@@ -82,6 +82,8 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     """One node of the schema, with everything that it refers to written out."""
     node = _resolved(node, definitions)
     built: Schema = {name: value for name, value in node.items() if name not in _DROPPED}
+    if not built.get("properties", ...):
+        del built["properties"]
     if built.get("default", ...) is None:
         del built["default"]
     if "const" in built:
