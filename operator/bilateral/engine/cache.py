@@ -1,0 +1,238 @@
+"""What Kubernetes says, as far as we look: our kinds, and the Secrets that carry our label.
+
+Rules:
+
+- Newest wins: an object older than the one that is held (by resourceVersion) is ignored, so the
+  answer to a write and its echo on the watch may come in any order.
+- What is held is compact: the members that decisions read, as JSON text. At 10,000 peers parsed
+  dicts would cost 130 MiB, this costs 20; parsing one again costs 20 µs.
+- Relations (peer → trust domain, Secret → who refers to it, kernel id, fingerprint) are found
+  through indexes that are kept as objects come and go. Nothing is ever searched.
+- A list that the API server gave in full is the truth: what it does not contain is gone, even if
+  no event said so (kopf does not report deletions that it slept through).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeAlias
+
+from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.trustdomain import TrustDomain
+
+Object: TypeAlias = dict[str, Any]
+
+
+class Kind(StrEnum):
+    """What is watched, by its plural: kopf, paths and logs use the same word."""
+
+    TRUST_DOMAIN = "trustdomains"
+    FEDERATION_PEER = "federationpeers"
+    SECRET = "secrets"  # noqa: S105 - a plural
+
+
+class Key(NamedTuple):
+    """One object."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class Index(StrEnum):
+    """The relations that are looked up; the term is a tuple that starts with the namespace."""
+
+    PEERS_OF_DOMAIN = "peers-of-domain"  # (namespace, trust domain)
+    PINNED_IN_DOMAIN = "pinned-in-domain"  # (namespace, trust domain): peers with a pin, fresh or not
+    PEER_BY_KERNEL_ID = "peer-by-kernel-id"  # (namespace, trust domain, kernel id)
+    PEER_BY_FINGERPRINT = "peer-by-fingerprint"  # (namespace, trust domain, fingerprint)
+    DOMAIN_BY_KERNEL_ID = "domain-by-kernel-id"  # (kernel id,): kernel ids are unique in the cluster
+    REFERS_TO_SECRET = "refers-to-secret"  # noqa: S105 - (namespace, Secret)
+
+
+Term: TypeAlias = tuple[str, ...]
+
+_METADATA = (
+    "namespace",
+    "name",
+    "uid",
+    "generation",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "labels",
+    "annotations",
+    "ownerReferences",
+)
+_BODY = ("spec", "status", "data", "type")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@dataclass(slots=True)
+class _Record:
+    uid: str
+    resource_version: str
+    created: str
+    text: bytes
+    terms: tuple[tuple[Index, Term], ...]
+
+
+class Cache:
+    """Objects by key, with indexes."""
+
+    def __init__(self) -> None:
+        self._records: dict[Key, _Record] = {}
+        self.epochs: dict[str, int] = dict.fromkeys(Kind, 0)  # moves when anything of the kind does
+        self._by_kind: defaultdict[str, set[Key]] = defaultdict(set)
+        self._indexes: dict[Index, defaultdict[Term, set[Key]]] = {index: defaultdict(set) for index in Index}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._records
+
+    def put(self, kind: Kind, obj: Object) -> bool:
+        """Hold ``obj``; false when it is already held, or is older than what is held."""
+        metadata = obj["metadata"]
+        key = Key(kind, metadata["namespace"], metadata["name"])
+        held = self._records.get(key)
+        version = metadata["resourceVersion"]
+        if held is not None and held.uid == metadata["uid"] and not _is_newer(version, held.resource_version):
+            return False
+        slim = {name: obj[name] for name in _BODY if name in obj}
+        slim["metadata"] = {name: metadata[name] for name in _METADATA if name in metadata}
+        annotations = slim["metadata"].get("annotations")
+        if annotations and LAST_APPLIED in annotations:
+            slim["metadata"]["annotations"] = {k: v for k, v in annotations.items() if k != LAST_APPLIED}
+        record = _Record(
+            uid=metadata["uid"],
+            resource_version=version,
+            created=metadata.get("creationTimestamp", ""),
+            text=_ENCODER.encode(slim).encode(),
+            terms=tuple(_terms_of(kind, key, obj)),
+        )
+        if held is not None:
+            self._unindex(key, held)
+        self.epochs[kind] += 1
+        self._records[key] = record
+        self._by_kind[kind].add(key)
+        for index, term in record.terms:
+            self._indexes[index][term].add(key)
+        return True
+
+    def remove(self, key: Key, uid: str | None = None) -> bool:
+        """Forget the object (only that incarnation of it, if ``uid`` is given)."""
+        held = self._records.get(key)
+        if held is None or (uid is not None and held.uid != uid):
+            return False
+        self._unindex(key, held)
+        del self._records[key]
+        self.epochs[key.kind] += 1
+        self._by_kind[key.kind].discard(key)
+        return True
+
+    def missing_from(self, kind: Kind, namespace: str | None, listed: set[str]) -> list[Key]:
+        """The keys held whose UID a complete list of that kind (and namespace) did not contain."""
+        return [
+            key
+            for key in self._by_kind[kind]
+            if (namespace is None or key.namespace == namespace) and self._records[key].uid not in listed
+        ]
+
+    def raw(self, key: Key) -> Object | None:
+        """The object as JSON, or None."""
+        record = self._records.get(key)
+        if record is None:
+            return None
+        obj: Object = json.loads(record.text)
+        return obj
+
+    def trust_domain(self, key: Key) -> TrustDomain | None:
+        """The TrustDomain; raises InvalidResource when its spec breaks a rule."""
+        obj = self.raw(key)
+        return None if obj is None else TrustDomain.parse(obj)
+
+    def federation_peer(self, key: Key) -> FederationPeer | None:
+        """The FederationPeer; raises InvalidResource when its spec breaks a rule."""
+        obj = self.raw(key)
+        return None if obj is None else FederationPeer.parse(obj)
+
+    def keys(self, kind: Kind) -> Iterator[Key]:
+        """Every key of a kind, as it is now."""
+        return iter(tuple(self._by_kind[kind]))
+
+    def count(self, kind: Kind) -> int:
+        """How many objects of a kind are held."""
+        return len(self._by_kind[kind])
+
+    def find(self, index: Index, *term: str) -> frozenset[Key]:
+        """The keys that an index lists under a term."""
+        return frozenset(self._indexes[index].get(term, ()))
+
+    def sharers(self, key: Key, indexes: Iterable[Index]) -> frozenset[Key]:
+        """Every key that is found by a term by which ``key`` is found, itself included."""
+        record = self._records.get(key)
+        wanted = frozenset(indexes)
+        found: set[Key] = set()
+        for index, term in () if record is None else record.terms:
+            if index in wanted:
+                found |= self._indexes[index][term]
+        return frozenset(found)
+
+    def uid(self, key: Key) -> str | None:
+        """The UID of the object held, or None."""
+        record = self._records.get(key)
+        return None if record is None else record.uid
+
+    def resource_version(self, key: Key) -> str | None:
+        """The resourceVersion of the object held, or None."""
+        record = self._records.get(key)
+        return None if record is None else record.resource_version
+
+    def is_first(self, key: Key, rivals: Iterable[Key]) -> bool:
+        """Whether ``key`` is the oldest among the rivals: the older keeps what both claim."""
+        own = self._age(key)
+        return all(own <= self._age(rival) for rival in rivals)
+
+    def _age(self, key: Key) -> tuple[str, str]:
+        record = self._records[key]
+        return record.created, record.uid
+
+    def _unindex(self, key: Key, record: _Record) -> None:
+        for index, term in record.terms:
+            keys = self._indexes[index].get(term)
+            if keys is not None:
+                keys.discard(key)
+                if not keys:
+                    del self._indexes[index][term]
+
+
+def _is_newer(version: str, held: str) -> bool:
+    # Kubernetes: resource versions of one resource are decimal numbers that may be compared.
+    if version.isdigit() and held.isdigit():
+        return int(version) > int(held)
+    return version != held
+
+
+def _terms_of(kind: Kind, key: Key, obj: Object) -> Iterator[tuple[Index, Term]]:
+    """What an object is found by. It is read as the API server admitted it, unparsed."""
+    spec = obj.get("spec") or {}
+    if kind is Kind.FEDERATION_PEER:
+        domain = str(spec.get("trustDomain", ""))
+        yield Index.PEERS_OF_DOMAIN, (key.namespace, domain)
+        yield Index.PEER_BY_KERNEL_ID, (key.namespace, domain, str(spec.get("kernelId", "")))
+        if (obj.get("status") or {}).get("pin"):
+            yield Index.PINNED_IN_DOMAIN, (key.namespace, domain)
+        for fingerprint in spec.get("fingerprints") or ():
+            yield Index.PEER_BY_FINGERPRINT, (key.namespace, domain, str(fingerprint))
+        reference = (spec.get("endpoint") or {}).get("bearerTokenSecretRef") or {}
+        if "name" in reference:
+            yield Index.REFERS_TO_SECRET, (key.namespace, str(reference["name"]))
+    elif kind is Kind.TRUST_DOMAIN:
+        yield Index.DOMAIN_BY_KERNEL_ID, (str(spec.get("kernelId", "")),)

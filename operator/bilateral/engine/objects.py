@@ -1,0 +1,77 @@
+"""Writing what decisions want: statuses by server-side apply, on difference only.
+
+Every status is written with the resourceVersion that it was decided from. A conflict means that
+somebody else wrote first: the object is read again and the decision is made anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bilateral.engine.api import APIError, Conflict, KubernetesAPI, NotFound, path_of
+from bilateral.engine.cache import Cache, Key, Kind
+from bilateral.engine.metrics import Metrics
+from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.labels import API_VERSION, FIELD_MANAGER, GROUP, VERSION
+from bilateral.resources.trustdomain import TrustDomain
+
+KIND_NAMES = {Kind.TRUST_DOMAIN: TrustDomain.KIND, Kind.FEDERATION_PEER: FederationPeer.KIND}
+
+
+class Decided(Exception):
+    """The object changed after the decision: decide again from what the cache holds now."""
+
+
+class StatusWriter:
+    """Writes statuses of our kinds."""
+
+    def __init__(self, api: KubernetesAPI, cache: Cache, metrics: Metrics) -> None:
+        self._api = api
+        self._cache = cache
+        self._metrics = metrics
+
+    async def write(self, key: Key, observed: dict[str, Any], status: dict[str, Any]) -> bool:
+        """Make the status of an object what it should be; false where it already was.
+
+        ``observed`` is the object that the decision looked at. Raises Decided when the object is
+        not that any more (the cache then holds the newer one, or none), APIError otherwise.
+        """
+        if (observed.get("status") or {}) == status:
+            return False
+        kind = Kind(key.kind)
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": KIND_NAMES[kind],
+            "metadata": {
+                "name": key.name,
+                "namespace": key.namespace,
+                "resourceVersion": observed["metadata"]["resourceVersion"],
+            },
+            "status": status,
+        }
+        path = path_of(key.kind, key.namespace, key.name, group=GROUP, version=VERSION, subresource="status")
+        try:
+            stored = await self._api.apply(path, body, manager=FIELD_MANAGER)
+        except NotFound:
+            self._cache.remove(key, observed["metadata"]["uid"])
+            raise Decided from None
+        except Conflict:
+            await self.read(key)
+            raise Decided from None
+        except APIError as error:
+            self._metrics.write_failures.labels(kind.value, str(error.status)).inc()
+            raise
+        self._metrics.writes.labels(kind.value).inc()
+        self._cache.put(kind, stored)
+        return True
+
+    async def read(self, key: Key) -> None:
+        """Bring the cache up to date about one object."""
+        try:
+            obj = await self._api.get(
+                path_of(key.kind, key.namespace, key.name, group=GROUP, version=VERSION)
+            )
+        except NotFound:
+            self._cache.remove(key)
+            return
+        self._cache.put(Kind(key.kind), obj)

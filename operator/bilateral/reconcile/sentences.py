@@ -1,0 +1,87 @@
+"""One sentence for every reason that a condition can have: what was found, and whose move it is.
+
+The sentences stand still: no times, no counts, nothing of a partner's. A test holds that every
+reason that a decision can name has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bilateral.protocol.reasons import Reason
+
+SENTENCES: Mapping[Reason, str] = {
+    Reason.READY: "Everything is in place.",
+    Reason.FRESH: "The pin is before its deadline.",
+    Reason.ANCHORED: "A person installed the partner's key.",
+    Reason.PINNED: "The partner proved its key.",
+    Reason.UNIQUE: "No other object claims the same kernel id.",
+    Reason.ACKNOWLEDGED: "The partner accepted our envelope.",
+    Reason.CLOCK_IN_SYNC: "Their clock is close enough to ours.",
+    Reason.NOT_OBSERVED: "Nothing is known of it yet.",
+    Reason.PROGRESSING: "Working on it; nobody needs to act.",
+    Reason.SETTLED: "Nothing is under way.",
+    Reason.NEEDS_ATTENTION: "Only a person can help; Ready says how.",
+    Reason.SUSPENDED: "A person suspended the partner: it is known, but nobody. Set state: Active to resume.",
+    Reason.INVALID_SPEC: "The spec breaks a rule of its kind. Correct it.",
+    Reason.MALFORMED_KEY: "A key in the spec is not an Ed25519 public key. Correct it.",
+    Reason.WEAK_KEY: "A key in the spec is one for which anybody can sign. Ask the partner for the right key.",
+    Reason.TRUST_DOMAIN_NOT_FOUND: "No TrustDomain of that name is in this namespace. Create it.",
+    Reason.TRUST_DOMAIN_NOT_READY: "The TrustDomain is not ready to speak; its own conditions say why.",
+    Reason.MISSING_TRUST_ANCHOR: "No key of the partner is installed. Set spec.trustAnchors to that of their export.",
+    Reason.OWN_KEY_AS_ANCHOR: "The anchor is this trust domain's own key. Install the key in the partner's export.",
+    Reason.KERNEL_ID_MISMATCH: "The partner has this trust domain's own kernel id. One of the two must change.",
+    Reason.KERNEL_ID_CONFLICT: "An older object has the same kernel id, and keeps it. Delete one of the two.",
+    Reason.CREDENTIAL_CONFLICT: "Another peer lists one of its fingerprints; neither is used. Correct one.",
+    Reason.CLOCK_REGRESSED: "This operator's clock is behind what was already seen; nothing is trusted until it has "
+    "caught up. Check NTP.",
+    Reason.SECRET_NOT_FOUND: "A Secret that the spec refers to is not there, lacks the key, or lacks the label "
+    "bilateral.dev/secret: referenced. Create or label it.",
+    Reason.SECRET_CONFLICT: "A Secret of the needed name exists and is not ours; it was left as it is. Rename or delete "
+    "it, or choose another name in the spec.",
+    Reason.AWAITING_HANDSHAKE: "The first handshake is about to be made.",
+    Reason.AWAITING_PARTNER: "The partner has not installed our anchor yet: send them our export, and wait.",
+    Reason.AWAITING_ENVELOPE: "No endpoint of the partner is known: the next step is theirs, or an envelope by file.",
+    Reason.PEER_NOT_PINNED: "The partner has not proven its key yet.",
+    Reason.PEER_STALE: "The pin is past its deadline; nothing of the partner is trusted until the next handshake.",
+    Reason.PIN_TAMPERED: "The pin in the status was not written by this operator for this object; it counts as absent "
+    "until the next handshake.",
+    Reason.PIN_NOT_ANCHORED: "The pinned key is no longer among the anchors; it counts as absent until the partner "
+    "proves a key that is.",
+    Reason.UNEXPECTED_PEER_KEY: "A key came under the partner's name that is not anchored. If they changed it, change "
+    "spec.trustAnchors; if not, investigate.",
+    Reason.CLOCK_SKEW_EXCEEDED: "Their clock and ours are further apart than is allowed. Check NTP on both sides.",
+    Reason.UNSUPPORTED_SCHEMA: "The partner speaks another version of the handshake.",
+    Reason.INVALID_SIGNATURE: "The signature on the partner's envelope is not right. Investigate.",
+    Reason.ADDRESS_MISMATCH: "The partner's answer is addressed to somebody else. Compare the kernel ids on both sides.",
+    Reason.REPLAYED_ENVELOPE: "The partner's envelope is not newer than the last one.",
+    Reason.REFUSED_BY_PARTNER: "The partner refused our envelope. Compare kernel ids, anchors and tokens on both sides.",
+    Reason.DESTINATION_REFUSED: "This operator may not connect to that address. The cluster's administrator allows "
+    "destinations (--allow-destinations).",
+    Reason.NAME_NOT_RESOLVED: "The endpoint's host name has no address. Check spec.endpoint.url and DNS.",
+    Reason.CONNECTION_FAILED: "The partner's endpoint cannot be connected to.",
+    Reason.TLS_VERIFICATION_FAILED: "The certificate of the partner's endpoint did not pass spec.endpoint.verifier. "
+    "Compare the export that they sent.",
+    Reason.ANSWER_TIMEOUT: "The partner's endpoint did not answer in time.",
+    Reason.ANSWER_INVALID: "The partner's endpoint did not answer with an envelope.",
+    Reason.ANSWER_TOO_LARGE: "The partner's endpoint answered with more than an envelope may have.",
+    Reason.TOO_MANY_REQUESTS: "The partner's endpoint asks us to come back later.",
+    Reason.INTERNAL_ERROR: "Something unforeseen happened; the operator's log has the place.",
+    Reason.KEY_PENDING: "The signing key is being made.",
+    Reason.KEY_INVALID: "The Secret of the signing key holds no usable Ed25519 key under private.pem. Restore it.",
+    Reason.KEY_DRIFT: "The signing key is not the one that was published; nothing is signed with it. Restore the "
+    "Secret, or announce a next key before you change to it.",
+    Reason.AUTHORITY_PENDING: "The certificate authority is being made.",
+    Reason.AUTHORITY_INVALID: "The Secret of the certificate authority holds no usable one. Restore it.",
+    Reason.AUTHORITY_EXPIRED: "The certificate authority is past its end. Replace it.",
+    Reason.AUTHORITY_DRIFT: "The certificate authority is not the one that was published. Restore the Secret, or set "
+    "spec.certificateAuthority.secretName to a new one.",
+    Reason.CERTIFICATE_INVALID: "The endpoint's certificate cannot be presented: it must match its key, cover the host "
+    "of spec.endpoint.url and be in date.",
+    Reason.OUTPUTS_PENDING: "The Secrets that follow from this object are being written.",
+}
+
+
+def sentence(reason: Reason) -> str:
+    """The sentence of a reason."""
+    return SENTENCES[reason]
