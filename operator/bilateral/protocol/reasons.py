@@ -63,8 +63,8 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     TRUST_DOMAIN_NOT_FOUND = "TrustDomainNotFound"
     TRUST_DOMAIN_NOT_READY = "TrustDomainNotReady"
-    SECRET_NOT_FOUND = "SecretNotFound"
-    SECRET_CONFLICT = "SecretConflict"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a word, not a secret
+    SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a word, not a secret
     OUTPUTS_PENDING = "OutputsPending"
     OUTPUTS_WRITTEN = "OutputsWritten"
     OUTPUTS_TOO_LARGE = "OutputsTooLarge"

@@ -1,0 +1,149 @@
+"""Strict JSON: bytes in, one unambiguous value out, or :class:`MalformedDocument`.
+
+Rules (requirement R-J1), each with the word that its refusal carries as ``cause``:
+
+- at most ``max_bytes`` (``too-large``), UTF-8 (``encoding``), no byte order mark (``byte-order-mark``);
+- bounded depth, members and values (``too-deep``, ``too-many-members``, ``too-many-values``),
+  counted before anything is built;
+- RFC 8259 syntax (``syntax``), no NaN or Infinity (``number``), no number beyond a double (``number``);
+- no member twice in one object, compared after unescaping (``duplicate-member``);
+- no lone surrogate (``lone-surrogate``);
+- integers are exact: signed or unsigned 64-bit as in chio, else only the digits that RFC 8785
+  itself writes for a double below 1e21 (``integer-out-of-range``), so that no digit is ever lost.
+
+The standard library's scanner does the work; counting first keeps it from recursing too deep.
+This module knows no schema: what members a document may have is its own module's business.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import NoReturn, TypeAlias
+
+from bilateral.protocol.errors import DocumentTooLarge, MalformedDocument
+from bilateral.protocol.numbers import INT64_MIN, UINT64_MAX, format_double
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one document may hold.
+
+    ``max_depth`` counts nested arrays and objects; ``max_members`` all members of all objects;
+    ``max_values`` all values including empty containers.
+    """
+
+    max_bytes: int
+    max_depth: int
+    max_members: int
+    max_values: int
+
+
+DOCUMENT_LIMITS = Limits(max_bytes=1024 * 1024, max_depth=64, max_members=65_536, max_values=262_144)
+"""Any document: 1 MiB, what the outbound client reads at most."""
+
+HANDSHAKE_LIMITS = Limits(max_bytes=16 * 1024, max_depth=16, max_members=256, max_values=1024)
+"""A handshake envelope, which strangers send: about 460 bytes are needed."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# An unterminated string runs to the end, so that no quote is visited twice: linear time.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{}"))
+_LONGEST_INTEGER = 22  # a sign and the 21 digits below 1e21
+
+
+def parse_json(data: bytes, limits: Limits = DOCUMENT_LIMITS) -> JSON:
+    """Parse one JSON document under the rules of this module.
+
+    Raises :class:`MalformedDocument` (its subclass :class:`DocumentTooLarge` for too many bytes)
+    and nothing else, whatever the bytes are.
+    """
+    if len(data) > limits.max_bytes:
+        raise DocumentTooLarge(limits.max_bytes)
+    if data.startswith(_BYTE_ORDER_MARK):
+        raise MalformedDocument("byte-order-mark")
+    _check_shape(data, limits)
+    try:
+        text = data.decode()
+        value: JSON = _DECODER.decode(text)
+    except UnicodeDecodeError:
+        raise MalformedDocument("encoding") from None
+    except json.JSONDecodeError:
+        # "from None": the decoder's error holds the document.
+        raise MalformedDocument("syntax") from None
+    except RecursionError:
+        # The limit on depth is far below the interpreter's, unless the caller's stack is nearly full.
+        raise MalformedDocument("too-deep") from None
+    if "\\u" in text and _SURROGATE_ESCAPE.search(text) is not None:
+        _refuse_lone_surrogates(value)
+    return value
+
+
+def _check_shape(data: bytes, limits: Limits) -> None:
+    """Refuse what is too deep or has too much in it, without building any of it."""
+    opened = data.count(b"{") + data.count(b"[")
+    members = data.count(b":")
+    values = data.count(b",") + opened + 1
+    if opened <= limits.max_depth and members <= limits.max_members and values <= limits.max_values:
+        return  # Upper bounds: what stands inside strings was counted too.
+    bare = _STRING.sub(b"", data)
+    if bare.count(b":") > limits.max_members:
+        raise MalformedDocument("too-many-members")
+    if bare.count(b",") + bare.count(b"{") + bare.count(b"[") + 1 > limits.max_values:
+        raise MalformedDocument("too-many-values")
+    depth = 0
+    for bracket in bare.translate(None, _NOT_STRUCTURE):
+        if bracket in b"[{":
+            depth += 1
+            if depth > limits.max_depth:
+                raise MalformedDocument("too-deep")
+        else:
+            depth -= 1
+
+
+def _refuse_lone_surrogates(value: JSON) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise MalformedDocument("lone-surrogate") from None
+
+
+def _build_object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedDocument("duplicate-member")
+    return members
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise MalformedDocument("number")
+
+
+def _parse_integer(digits: str) -> int | float:
+    if len(digits) > _LONGEST_INTEGER:
+        raise MalformedDocument("integer-out-of-range")
+    number = int(digits)
+    if INT64_MIN <= number <= UINT64_MAX:
+        return number
+    if format_double(float(number)) == digits:
+        return float(number)
+    raise MalformedDocument("integer-out-of-range")
+
+
+def _parse_float(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise MalformedDocument("number")
+    return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_build_object,
+    parse_constant=_refuse_constant,
+    parse_int=_parse_integer,
+    parse_float=_parse_float,
+)
