@@ -20,6 +20,13 @@ DEFAULT_LEASE_NAME = "bilateral"
 DEFAULT_WORKERS = 32
 
 
+class SettingsError(Exception):
+    """A setting that only the operator itself can judge is wrong; ``str()`` names it and says what is expected.
+
+    Raised by ``bilateral.operator.main`` before anything was started; the CLI ends with a usage error.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
     """Settings of one operator process.

@@ -173,7 +173,7 @@ ADVICE: Mapping[Reason, Advice] = {
         "a Secret of that name exists and is not ours; it was left as it is",
         "Yours: rename or delete that Secret, or name another one in the spec.",
     ),
-    Reason.OUTPUTS_PENDING: Advice("Secrets are still to be written", _WAIT),
+    Reason.OUTPUTS_PENDING: Advice("not all Secrets are written yet", _WAIT),
     Reason.OUTPUTS_WRITTEN: Advice("all Secrets are written"),
     Reason.OUTPUTS_TOO_LARGE: Advice(
         "there is more to write than Secrets can hold", "Yours: split the partners over several TrustDomains."

@@ -90,6 +90,7 @@ def spellings_of(public_key: PublicKey) -> dict[str, Data]:
         "did": public_key.did,
         "didKey": public_key.did_key,
         "multibase": public_key.multibase,
+        "openssh": public_key.openssh,
         "spkiDer": public_key.spki_der.hex(),
         "spkiPem": _text(public_key.spki_pem),
     }
@@ -122,6 +123,7 @@ def _as_text(spellings: dict[str, Data]) -> str:
         "did": "did:chio",
         "didKey": "did:key",
         "multibase": "multibase",
+        "openssh": "OpenSSH",
         "spkiDer": "SPKI DER",
     }
     lines = [f"{label:<10} {spellings[name]}" for name, label in labels.items()]

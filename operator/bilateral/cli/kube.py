@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
+
 from bilateral.cli.cluster import ClusterChoice, Object
 from bilateral.cli.errors import CLIError, ClusterError, NotThereError
 from bilateral.resources.labels import FIELD_MANAGER, GROUP, VERSION
@@ -60,7 +62,8 @@ def connect_kubernetes(choice: ClusterChoice) -> KubernetesCluster:
                 "Name a kubeconfig with --kubeconfig or in KUBECONFIG"
             ) from None
         namespace = choice.namespace or _POD_NAMESPACE.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
+        # What the library raises depends on where the file stops looking like a kubeconfig.
         raise ClusterError(_unusable(choice)) from None
     return KubernetesCluster(kubernetes.client, configuration, namespace)
 

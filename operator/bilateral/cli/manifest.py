@@ -96,10 +96,10 @@ def _not_published(domain: TrustDomain, what: str) -> AnswerNoError:
 
 def groups_of(peer: FederationPeer) -> str:
     """Return the groups of a manifest, the same on both sides. Raises InputError for bad certificates."""
-    endpoint: dict[str, Data] | None = None
+    endpoint: Data = None
     if peer.spec.endpoint is not None:
         endpoint = {"url": peer.spec.endpoint.url, "verifier": _comparable(peer.spec.endpoint.verifier)}
-    fingerprints: list[Data] = [*sorted(peer.spec.fingerprints)]
+    fingerprints: Data = [*sorted(peer.spec.fingerprints)]
     anchors = [parse_public_key(anchor.public_key) for anchor in peer.spec.trust_anchors]
     return comparison_groups(
         peer.spec.kernel_id, anchors, {"endpoint": endpoint, "fingerprints": fingerprints}

@@ -15,8 +15,10 @@ import click
 import yaml
 
 from bilateral.cli.errors import printable
+from bilateral.protocol.canonical import JSON
 
-Data: TypeAlias = "dict[str, Data] | list[Data] | str | int | bool | None"
+Data: TypeAlias = JSON
+"""What can be printed as a document."""
 
 
 class Format(StrEnum):

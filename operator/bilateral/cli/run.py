@@ -24,6 +24,7 @@ from bilateral.settings import (
     LogLevel,
     OperatorSettings,
     Refusals,
+    SettingsError,
     TLSVersion,
 )
 
@@ -53,6 +54,8 @@ class ListenAddress(click.ParamType[Address]):
             host = "0.0.0.0"  # noqa: S104 - what ":8940" means everywhere
         elif host.startswith("["):
             host = self._address(host, param, ctx)
+        elif ":" in host:
+            self.fail("expected an IPv6 address in brackets, such as [::1]:8940", param, ctx)
         else:
             try:
                 host = str(parse_host(host))
@@ -240,7 +243,6 @@ def _run(settings: OperatorSettings) -> int:
         ) from None
     try:
         code: int = module.main(settings)
-    except ValueError as error:
-        # What the operator finds wrong in its settings; everything later is its own to handle and log.
+    except SettingsError as error:
         raise InputError(str(error)) from None
     return code

@@ -48,8 +48,9 @@ def status(
     )
     for name in names:
         if not any(name in (line.name, line.reference) for line in lines):
+            where = "any namespace" if all_namespaces else f"namespace {cluster.namespace}"
             raise NotThereError(
-                f"there is no TrustDomain or FederationPeer {name} in namespace {cluster.namespace}"
+                f"there is no TrustDomain or FederationPeer {name} in {where}: check the name"
             )
     if names:
         lines = [line for line in lines if line.name in names or line.reference in names]
