@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from bilateral.cli.errors import InputError
+from bilateral.cli.errors import InputError, unusable_key
 from bilateral.cli.output import Format, format_option, render
 from bilateral.protocol.did import resolve_did
-from bilateral.protocol.errors import ProtocolError
+from bilateral.protocol.errors import MalformedKey, ProtocolError, WeakKey
 from bilateral.protocol.keys import parse_public_key
 
 _EPILOG = """\b
@@ -48,6 +48,10 @@ def resolve(
         document = resolve_did(
             name, receipt_log_urls=receipt_log_urls, passport_status_urls=passport_status_urls
         )
+    except (MalformedKey, WeakKey) as error:
+        raise unusable_key(error) from None
     except ProtocolError as error:
-        raise InputError(f"{error.reason}: {error}") from None
+        raise InputError(
+            f"{error.reason}: {error}: expected service URLs such as https://log.example"
+        ) from None
     click.echo(render(document, output), nl=False)

@@ -19,6 +19,8 @@ from typing import IO, ClassVar
 
 import click
 
+from bilateral.protocol.errors import ProtocolError, WeakKey
+
 INTERNAL_EXIT_CODE = 70
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -53,6 +55,16 @@ class ClusterError(CLIError):
     """The API server cannot be reached, or does not permit what was asked."""
 
     exit_code = 3
+
+
+def unusable_key(error: ProtocolError, hint: str = "") -> InputError:
+    """Say what is wrong with a key that was given, and what would be right; the text is not repeated."""
+    if isinstance(error, WeakKey):
+        return InputError(f"{error.reason}: {error}, so anybody could sign for it: ask for the right key")
+    return InputError(
+        f"{error.reason}: {error}: expected ed25519:<64 hex digits>, the bare digits, did:chio:…, did:key:…, "
+        f"ssh-ed25519 … or PEM{hint}"
+    )
 
 
 def printable(text: str) -> str:

@@ -26,7 +26,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EPILOG)
+@click.command(epilog=_EPILOG, short_help="Print the manifest that tells a partner about us.")
 @click.argument("trust_domain", metavar="[TRUSTDOMAIN]", required=False)
 @click.option(
     "--for", "partner", metavar="NAME", help="The partner's own TrustDomain, which shall speak with us."

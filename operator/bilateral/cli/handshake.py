@@ -43,7 +43,7 @@ Examples:
 """
 
 
-@click.group()
+@click.group(short_help="Shake hands by files.")
 def handshake() -> None:
     """Shake hands by files, with a partner who has no network path to us.
 

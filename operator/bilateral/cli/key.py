@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bilateral.cli.errors import AnswerNoError, InputError
+from bilateral.cli.errors import AnswerNoError, InputError, unusable_key
 from bilateral.cli.files import STANDARD, read_input, write_secret
 from bilateral.cli.invocation import Invocation, cluster_options
 from bilateral.cli.output import Data, Format, format_option, render
@@ -112,8 +112,7 @@ def _read(source: str) -> PublicKey:
     except UnicodeDecodeError:
         raise InputError("MalformedKey: expected a key as ASCII text or PEM, found other bytes") from None
     except ProtocolError as error:
-        hint = "" if is_file else " (there is no file of that name either)"
-        raise InputError(f"{error.reason}: {error}{hint}") from None
+        raise unusable_key(error, hint="" if is_file else "; there is no file of that name either") from None
 
 
 def _as_text(spellings: dict[str, Data]) -> str:

@@ -77,7 +77,11 @@ def _debugging() -> bool:
     return os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}
 
 
-@click.group(cls=Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @namespace_option
 @kubeconfig_option
 @context_option
@@ -102,7 +106,7 @@ def version(output: str) -> None:
         click.echo(render({"version": __version__}, output), nl=False)
 
 
-@cli.command()
+@cli.command(short_help="Print the CustomResourceDefinitions.")
 def crds() -> None:
     r"""Print the CustomResourceDefinitions, for clusters where they are installed apart from the chart.
 

@@ -54,6 +54,9 @@ class Line:
     public_key: str | None
     fresh_until: int | None
     next_handshake: int | None
+    skew_seconds: int | None = None
+    failures: int = 0
+    unexpected_key: str | None = None
     remarks: tuple[Remark, ...] = ()
 
     @property
@@ -121,6 +124,9 @@ def describe_peer(obj: Object, now: int) -> Line:
         public_key=None if pin is None else pin.public_key,
         fresh_until=None if pin is None else pin.rotation_due,
         next_handshake=peer.status.next_handshake_time,
+        skew_seconds=peer.status.observed_skew_seconds,
+        failures=peer.status.consecutive_failures,
+        unexpected_key=peer.status.unexpected_public_key,
         remarks=_remarks(peer, reason),
     )
 
@@ -141,10 +147,12 @@ def _judge(resource: TrustDomain | FederationPeer) -> tuple[str, str, str, str |
 def _remarks(peer: FederationPeer, reason: str) -> tuple[Remark, ...]:
     """Find what else is wrong: a partner may be fresh although our last attempt to reach it failed."""
     found: list[Remark] = []
+    said = {reason}
     for name in ("ClockInSync", "AcknowledgedByPeer"):
         condition = peer.status.condition(name)
-        if condition is None or condition.status is ConditionStatus.TRUE or condition.reason == reason:
+        if condition is None or condition.status is ConditionStatus.TRUE or condition.reason in said:
             continue
+        said.add(condition.reason)
         advice = advise(condition.reason)
         if advice.step is not None:
             found.append(Remark(name, condition.reason, condition.message or advice.meaning, advice.step))
@@ -241,6 +249,9 @@ def as_data(line: Line) -> dict[str, Data]:
         "kernelId": line.kernel_id,
         "publicKey": line.public_key,
         "freshUntil": None if line.fresh_until is None else format_time(line.fresh_until),
+        "observedSkewSeconds": line.skew_seconds,
+        "consecutiveFailures": line.failures,
+        "unexpectedPublicKey": line.unexpected_key,
         "nextHandshakeTime": None if line.next_handshake is None else format_time(line.next_handshake),
         "remarks": [
             {"condition": item.about, "reason": item.reason, "message": item.sentence, "nextStep": item.step}

@@ -75,7 +75,7 @@ def _words(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
 
 
-@click.command(name="operator", epilog=_EPILOG)
+@click.command(name="operator", epilog=_EPILOG, short_help="Run the operator.")
 @click.option(
     "-n",
     "--namespace",

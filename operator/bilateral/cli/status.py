@@ -20,7 +20,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EPILOG)
+@click.command(epilog=_EPILOG, short_help="Show who is trusted, until when, and what is wrong.")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Look into every namespace.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when something shown is not ready.")
