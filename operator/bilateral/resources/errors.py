@@ -19,7 +19,7 @@ class ResourceError(Exception):
     reason: Reason = Reason.INVALID_SPEC
 
 
-class InvalidResource(ResourceError):  # noqa: N818 - named for what is wrong, as all our errors are
+class InvalidResource(ResourceError):
     """An object breaks a rule of its kind.
 
     ``field`` is the path in the manifest (``spec.endpoint.url``), ``message`` the rule that is
@@ -33,7 +33,7 @@ class InvalidResource(ResourceError):  # noqa: N818 - named for what is wrong, a
         self.reason = reason
 
 
-class MalformedTime(ResourceError, ValueError):  # noqa: N818
+class MalformedTime(ResourceError, ValueError):
     """A text is not an RFC 3339 time in whole seconds, or a number is outside the years 1970 to 9999."""
 
     def __init__(self) -> None:

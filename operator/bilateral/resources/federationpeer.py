@@ -12,13 +12,11 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field, Strict
 
 from bilateral.protocol.keys import PublicKey
-from bilateral.protocol.reasons import Reason
-from bilateral.resources.conditions import ConditionType
+from bilateral.resources.condition_types import FEDERATION_PEER_CONDITIONS
 from bilateral.resources.fields import (
     AuthorityPem,
     CanonicalKey,
     CertificateFingerprint,
-    CertificatesPem,
     Count,
     EndpointUrl,
     Fingerprint,
@@ -29,7 +27,6 @@ from bilateral.resources.fields import (
     OperatorId,
     PublicKeyText,
     ReasonWord,
-    SecretKey,
     ShownName,
     TokenHash,
     WindowSeconds,
@@ -40,6 +37,24 @@ from bilateral.resources.meta import AGE_COLUMN, READY_COLUMNS, Column, Resource
 from bilateral.resources.model import ATOMIC, SET, ListType, Rule, SpecModel, StatusModel, immutable
 from bilateral.resources.times import Time
 from bilateral.resources.trustdomain import TrustDomain
+from bilateral.resources.verifiers import ONE_VERIFIER, SecretKeyReference, Verifier
+
+__all__ = [
+    "AuthoritiesMode",
+    "FederationPeer",
+    "FederationPeerSpec",
+    "FederationPeerStatus",
+    "OfferedEnvelope",
+    "OnStale",
+    "PeerAuthorities",
+    "PeerAuthorityStatus",
+    "PeerEndpoint",
+    "PeerHandshake",
+    "PeerState",
+    "PinStatus",
+    "TrustAnchor",
+    "Verifier",
+]
 
 MAX_ANCHORS: Final = 4
 MAX_NONCES: Final = 8
@@ -76,57 +91,6 @@ class TrustAnchor(SpecModel):
     )
 
 
-class WebPKIVerifier(SpecModel):
-    """Judge the server's certificate by public authorities, or by the given bundle."""
-
-    ca_bundle: CertificatesPem | None = Field(
-        default=None,
-        description="Authorities in PEM that are asked instead of the system's.",
-    )
-
-
-class CertificateAuthorityVerifier(SpecModel):
-    """Judge the server's certificate by the partner's own authority."""
-
-    pem: CertificatesPem = Field(description="The authority's certificate in PEM, or several of them.")
-
-
-class FingerprintVerifier(SpecModel):
-    """Judge the server's certificate by its fingerprint, one of ``spec.fingerprints``."""
-
-
-class Verifier(SpecModel):
-    """How the partner's server is verified: exactly one member. None of them switches it off."""
-
-    web_pki: WebPKIVerifier | None = Field(
-        default=None, alias="webPKI", description="By public authorities, or by a bundle of yours."
-    )
-    certificate_authority: CertificateAuthorityVerifier | None = Field(
-        default=None, description="By the partner's own authority."
-    )
-    fingerprint: FingerprintVerifier | None = Field(
-        default=None, description="By its fingerprint: the SHA256: entries of spec.fingerprints."
-    )
-
-
-_ONE_VERIFIER = Rule[Verifier](
-    "[has(self.webPKI), has(self.certificateAuthority), has(self.fingerprint)].exists_one(set, set)",
-    "exactly one of webPKI, certificateAuthority and fingerprint must be set",
-    lambda verifier: (
-        [verifier.web_pki, verifier.certificate_authority, verifier.fingerprint].count(None) == 2
-    ),
-)
-
-
-class SecretKeyReference(SpecModel):
-    """A key of a Secret in the same namespace."""
-
-    name: ObjectName = Field(
-        description="The Secret's name; the Secret needs the label bilateral.dev/secret: referenced."
-    )
-    key: SecretKey = Field(default="token", description="The key in the Secret's data.")
-
-
 class PeerEndpoint(SpecModel):
     """Where and how the partner is reached."""
 
@@ -134,7 +98,7 @@ class PeerEndpoint(SpecModel):
         description="The partner's endpoint: https, a host in lower case and an optional port, "
         "such as https://trust.org-b.example:8940."
     )
-    verifier: Annotated[Verifier, _ONE_VERIFIER] = Field(
+    verifier: Annotated[Verifier, ONE_VERIFIER] = Field(
         description="How the partner's server is verified: exactly one of webPKI, certificateAuthority and "
         "fingerprint."
     )
@@ -334,14 +298,6 @@ class FederationPeerStatus(Status):
     )
 
 
-_DEPENDENCIES: Final = (
-    Reason.INVALID_SPEC,
-    Reason.TRUST_DOMAIN_NOT_FOUND,
-    Reason.TRUST_DOMAIN_NOT_READY,
-    Reason.SUSPENDED,
-)
-
-
 class FederationPeer(Resource):
     """A partner of one of our trust domains."""
 
@@ -362,102 +318,7 @@ class FederationPeer(Resource):
         Column("State", ".spec.state", "Active or Suspended.", wide=True),
         Column("Next handshake", ".status.nextHandshakeTime", "When we next ask.", wide=True),
     )
-    CONDITIONS: ClassVar = (
-        ConditionType(
-            "Ready",
-            "True: the partner may be relied on. False: it must not. Unknown: the operator or the partner is "
-            "working.",
-            (
-                Reason.FRESH,
-                Reason.RENEWING,
-                Reason.RETAINED,
-                Reason.PROGRESSING,
-                Reason.AWAITING_HANDSHAKE,
-                Reason.AWAITING_PARTNER,
-                Reason.AWAITING_ENVELOPE,
-                Reason.MISSING_TRUST_ANCHOR,
-                Reason.OWN_KEY_AS_ANCHOR,
-                Reason.UNEXPECTED_PEER_KEY,
-                Reason.CLOCK_SKEW_EXCEEDED,
-                Reason.PEER_STALE,
-                Reason.PIN_TAMPERED,
-                Reason.PIN_NOT_ANCHORED,
-                Reason.CREDENTIAL_CONFLICT,
-                Reason.KERNEL_ID_CONFLICT,
-                Reason.CLOCK_REGRESSED,
-                *_DEPENDENCIES,
-            ),
-        ),
-        ConditionType(
-            "Anchored",
-            "A person has installed at least one usable key of the partner.",
-            (
-                Reason.ANCHORED,
-                Reason.MISSING_TRUST_ANCHOR,
-                Reason.OWN_KEY_AS_ANCHOR,
-                Reason.MALFORMED_KEY,
-                Reason.WEAK_KEY,
-                *_DEPENDENCIES,
-            ),
-        ),
-        ConditionType(
-            "Pinned",
-            "The partner has proven a key that is anchored.",
-            (
-                Reason.PINNED,
-                Reason.PEER_NOT_PINNED,
-                Reason.PIN_TAMPERED,
-                Reason.PIN_NOT_ANCHORED,
-                Reason.UNEXPECTED_PEER_KEY,
-                *_DEPENDENCIES,
-            ),
-        ),
-        ConditionType(
-            "Fresh",
-            "The pin is before its deadline.",
-            (
-                Reason.FRESH,
-                Reason.RENEWING,
-                Reason.PEER_STALE,
-                Reason.PEER_NOT_PINNED,
-                Reason.CLOCK_REGRESSED,
-                *_DEPENDENCIES,
-            ),
-        ),
-        ConditionType(
-            "ClockInSync",
-            "The partner's clock is within the allowed distance of ours.",
-            (Reason.CLOCK_IN_SYNC, Reason.CLOCK_SKEW_EXCEEDED, Reason.NOT_OBSERVED, *_DEPENDENCIES),
-        ),
-        ConditionType(
-            "AcknowledgedByPeer",
-            "The partner has accepted our envelope. Unknown while it was not asked, and when we only answer.",
-            (
-                Reason.ACKNOWLEDGED,
-                Reason.NOT_OBSERVED,
-                Reason.AWAITING_PARTNER,
-                Reason.REFUSED_BY_PARTNER,
-                Reason.DESTINATION_REFUSED,
-                Reason.NAME_NOT_RESOLVED,
-                Reason.CONNECTION_FAILED,
-                Reason.TLS_VERIFICATION_FAILED,
-                Reason.ANSWER_TIMEOUT,
-                Reason.ANSWER_INVALID,
-                Reason.ANSWER_TOO_LARGE,
-                *_DEPENDENCIES,
-            ),
-        ),
-        ConditionType(
-            "Reconciling",
-            "The operator is working towards what the spec says.",
-            (Reason.PROGRESSING, Reason.SETTLED),
-        ),
-        ConditionType(
-            "Stalled",
-            "Only a person can help; Ready and its message say how.",
-            (Reason.NEEDS_ATTENTION, Reason.SETTLED, Reason.PROGRESSING),
-        ),
-    )
+    CONDITIONS: ClassVar = FEDERATION_PEER_CONDITIONS
 
     spec: Annotated[FederationPeerSpec, _FINGERPRINT_GIVEN] = Field(
         description="What a person says about the partner."

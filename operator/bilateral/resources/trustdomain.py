@@ -12,8 +12,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field, Strict
 
 from bilateral.pki.names import Subject
-from bilateral.protocol.reasons import Reason
-from bilateral.resources.conditions import ConditionType
+from bilateral.resources.condition_types import TRUST_DOMAIN_CONDITIONS
 from bilateral.resources.fields import (
     AuthorityPem,
     CanonicalKey,
@@ -254,75 +253,7 @@ class TrustDomain(Resource):
         Column("Public key", ".status.publicKey", "The key that speaks for it.", wide=True),
         Column("Endpoint", ".spec.endpoint.url", "Where partners reach it.", wide=True),
     )
-    CONDITIONS: ClassVar = (
-        ConditionType(
-            "Ready",
-            "True: it may speak and be relied on. False: it must not. Unknown: the operator is working.",
-            (
-                Reason.READY,
-                Reason.PROGRESSING,
-                Reason.INVALID_SPEC,
-                Reason.KEY_PENDING,
-                Reason.KEY_INVALID,
-                Reason.KEY_DRIFT,
-                Reason.AUTHORITY_PENDING,
-                Reason.AUTHORITY_INVALID,
-                Reason.AUTHORITY_EXPIRED,
-                Reason.AUTHORITY_DRIFT,
-                Reason.CERTIFICATE_INVALID,
-                Reason.SECRET_NOT_FOUND,
-                Reason.SECRET_CONFLICT,
-                Reason.KERNEL_ID_CONFLICT,
-                Reason.CLOCK_REGRESSED,
-                Reason.OUTPUTS_PENDING,
-                Reason.OUTPUTS_TOO_LARGE,
-            ),
-        ),
-        ConditionType(
-            "KeyReady",
-            "The signing key is there, is the one that was published, and can sign.",
-            (
-                Reason.READY,
-                Reason.KEY_PENDING,
-                Reason.KEY_INVALID,
-                Reason.WEAK_KEY,
-                Reason.KEY_DRIFT,
-                Reason.SECRET_CONFLICT,
-                Reason.SECRET_NOT_FOUND,
-                Reason.INVALID_SPEC,
-            ),
-        ),
-        ConditionType(
-            "AuthorityReady",
-            "The certificate authority is there, in date, and its key belongs to its certificate.",
-            (
-                Reason.READY,
-                Reason.AUTHORITY_PENDING,
-                Reason.AUTHORITY_INVALID,
-                Reason.AUTHORITY_EXPIRED,
-                Reason.AUTHORITY_DRIFT,
-                Reason.CERTIFICATE_INVALID,
-                Reason.SECRET_CONFLICT,
-                Reason.SECRET_NOT_FOUND,
-                Reason.INVALID_SPEC,
-            ),
-        ),
-        ConditionType(
-            "Unique",
-            "No older TrustDomain of the cluster has this kernel id.",
-            (Reason.UNIQUE, Reason.KERNEL_ID_CONFLICT, Reason.INVALID_SPEC),
-        ),
-        ConditionType(
-            "Reconciling",
-            "The operator is working towards what the spec says.",
-            (Reason.PROGRESSING, Reason.SETTLED),
-        ),
-        ConditionType(
-            "Stalled",
-            "Only a person can help; Ready and its message say how.",
-            (Reason.NEEDS_ATTENTION, Reason.SETTLED, Reason.PROGRESSING),
-        ),
-    )
+    CONDITIONS: ClassVar = TRUST_DOMAIN_CONDITIONS
 
     spec: Annotated[TrustDomainSpec, _SECRETS_DIFFER] = Field(
         description="What a person says about this trust domain."
