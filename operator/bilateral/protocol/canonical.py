@@ -72,18 +72,25 @@ def require_signable(value: JSON) -> None:
     """Refuse what implementations read or write differently (R-J1).
 
     In a signed body there are no doubles, no integers beyond ±(2^53-1) and no U+007F to U+009F.
-    Raises :class:`MalformedDocument` (``number-not-signable``, ``control-character``).
+    Raises :class:`MalformedDocument` (``number-not-signable``, ``control-character``, ``too-deep``).
     """
+    try:
+        _require_signable(value)
+    except RecursionError:
+        raise MalformedDocument("too-deep") from None
+
+
+def _require_signable(value: JSON) -> None:
     if isinstance(value, str):
         if _AMBIGUOUS_CONTROL.search(value) is not None:
             raise MalformedDocument("control-character")
     elif isinstance(value, dict):
         for name, member in value.items():
-            require_signable(name)
-            require_signable(member)
+            _require_signable(name)
+            _require_signable(member)
     elif isinstance(value, list):
         for item in value:
-            require_signable(item)
+            _require_signable(item)
     elif isinstance(value, float) or (
         isinstance(value, int) and not -SAFE_INTEGER_MAX <= value <= SAFE_INTEGER_MAX
     ):

@@ -41,7 +41,7 @@ class Problem:
     reason: Reason
     title: str
     detail: str
-    members: Mapping[str, str | int] = field(default=_NO_MEMBERS)
+    members: Mapping[str, str | int] = field(default_factory=lambda: _NO_MEMBERS)
 
     @property
     def type(self) -> str:

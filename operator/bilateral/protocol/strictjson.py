@@ -70,16 +70,18 @@ def parse_json(data: bytes, limits: Limits = DOCUMENT_LIMITS) -> JSON:
     try:
         text = data.decode()
         value: JSON = _DECODER.decode(text)
+        if "\\u" in text and _SURROGATE_ESCAPE.search(text) is not None:
+            json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
         raise MalformedDocument("encoding") from None
+    except UnicodeEncodeError:
+        raise MalformedDocument("lone-surrogate") from None
     except json.JSONDecodeError:
         # "from None": the decoder's error holds the document.
         raise MalformedDocument("syntax") from None
     except RecursionError:
-        # The limit on depth is far below the interpreter's, unless the caller's stack is nearly full.
+        # The limit on depth is far below the interpreter's: the caller's stack was nearly full.
         raise MalformedDocument("too-deep") from None
-    if "\\u" in text and _SURROGATE_ESCAPE.search(text) is not None:
-        _refuse_lone_surrogates(value)
     return value
 
 
@@ -103,13 +105,6 @@ def _check_shape(data: bytes, limits: Limits) -> None:
                 raise MalformedDocument("too-deep")
         else:
             depth -= 1
-
-
-def _refuse_lone_surrogates(value: JSON) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise MalformedDocument("lone-surrogate") from None
 
 
 def _build_object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
