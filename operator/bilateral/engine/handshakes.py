@@ -26,6 +26,7 @@ from bilateral.exchange.client import CertificateAuthority, Fingerprint, Outboun
 from bilateral.exchange.errors import OutboundError, Refusal
 from bilateral.protocol.errors import MissingTrustAnchor, ProtocolError
 from bilateral.protocol.handshake import Envelope, Terms, accept_envelope, build_envelope, parse_envelope
+from bilateral.protocol.keys import PublicKey
 from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.peer import Direction, Failed, NotReady, PeerOutcome, Received, reconcile_peer
 from bilateral.reconcile.peer_conditions import build_status
@@ -40,6 +41,9 @@ PEER_REFILL_SECONDS = 10.0
 """A partner may renew this often in a row, and once in this many seconds from then on (R-D2)."""
 RETRY_AFTER_SECONDS = 5
 MAX_PARTNERS_REMEMBERED = 16384
+
+_NOBODY = PublicKey(bytes(32))
+"""Stands for our key where none of our trust domains was addressed: such an envelope is refused before it counts."""
 
 log = Log("handshakes")
 
@@ -213,7 +217,7 @@ class Responder:
         """Refuse in the contract's order somebody whom no FederationPeer names."""
         terms = Terms(
             local_kernel_id="" if own is None else own.view.trust_domain.spec.kernel_id,
-            local_public_key=None if own is None else own.view.public_key,
+            local_public_key=_NOBODY if own is None or own.view.public_key is None else own.view.public_key,
             remote_kernel_id=envelope.challenge.local_kernel_id,
             anchors=(),
             rotation_window_seconds=0,

@@ -30,7 +30,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.TRUST_DOMAIN_NOT_READY: "The TrustDomain is not ready to speak; its own conditions say why.",
     Reason.MISSING_TRUST_ANCHOR: "No key of the partner is installed. Set spec.trustAnchors to that of their export.",
     Reason.OWN_KEY_AS_ANCHOR: "The anchor is this trust domain's own key. Install the key in the partner's export.",
-    Reason.KERNEL_ID_MISMATCH: "The partner has this trust domain's own kernel id. One of the two must change.",
+    Reason.KERNEL_ID_MISMATCH: "The partner has this trust domain's own kernel id. One must change.",
     Reason.KERNEL_ID_CONFLICT: "An older object has the same kernel id, and keeps it. Delete one of the two.",
     Reason.CREDENTIAL_CONFLICT: "Another peer lists one of its fingerprints; neither is used. Correct one.",
     Reason.CLOCK_REGRESSED: "This operator's clock is behind what was already seen; nothing is trusted until it has "
@@ -53,7 +53,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.CLOCK_SKEW_EXCEEDED: "Their clock and ours are further apart than is allowed. Check NTP on both sides.",
     Reason.UNSUPPORTED_SCHEMA: "The partner speaks another version of the handshake.",
     Reason.INVALID_SIGNATURE: "The signature on the partner's envelope is not right. Investigate.",
-    Reason.ADDRESS_MISMATCH: "The partner's answer is addressed to somebody else. Compare the kernel ids on both sides.",
+    Reason.ADDRESS_MISMATCH: "The partner's answer is addressed to somebody else. Compare kernel ids.",
     Reason.REPLAYED_ENVELOPE: "The partner's envelope is not newer than the last one.",
     Reason.REFUSED_BY_PARTNER: "The partner refused our envelope. Compare kernel ids, anchors and tokens on both sides.",
     Reason.DESTINATION_REFUSED: "This operator may not connect to that address. The cluster's administrator allows "
