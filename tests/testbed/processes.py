@@ -61,12 +61,10 @@ def find_start_time(pid: int) -> str | None:
 
 def is_running(record: ProcessRecord) -> bool:
     """Tell whether that very process still runs."""
-    if find_start_time(record.pid) == record.started:
-        return True
-    child = _children.pop(record.pid, None)
-    if child is not None:
+    started = find_start_time(record.pid)
+    if started is None and (child := _children.pop(record.pid, None)) is not None:
         child.wait()  # a child of ours stays a zombie until it is reaped
-    return False
+    return started == record.started
 
 
 def send_signal(record: ProcessRecord, number: signal.Signals) -> bool:
