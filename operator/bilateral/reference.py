@@ -160,7 +160,13 @@ def _reasons() -> Iterator[tuple[str, str, str]]:
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(_cell(text) for text in line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Keep a text from being read as markup or as the end of its cell."""
+    shown = text if text.startswith("`") else text.replace("<", "&lt;")
+    return shown.replace("|", "\\|")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,9 +17,11 @@ from pydantic_core import PydanticCustomError
 
 from bilateral.protocol.errors import ProtocolError
 from bilateral.protocol.keys import PublicKey, parse_public_key
+from bilateral.protocol.reasons import Reason
 from bilateral.resources.labels import RECONCILE_NOW_MAX_LENGTH
 from bilateral.resources.model import Rule
 
+_REASONS: Final = frozenset(reason.value for reason in Reason)
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_NAME: Final = rf"{_LABEL}(\.{_LABEL})*"
 # The last label begins with a letter: 2130706433, 0x7f000001 and 127.1 are addresses in disguise.
@@ -174,8 +176,19 @@ Hex64 = Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$
 NonceDigest = Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9a-f]{32}$")]
 """The first sixteen bytes of a nonce's SHA-256."""
 
-ReasonWord = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Z][A-Za-z0-9]*$")]
-"""A word of the closed list of reasons."""
+
+def _check_reason(word: str) -> str:
+    if word not in _REASONS:
+        raise PydanticCustomError("unknown_reason", "must be a reason of the closed list")
+    return word
+
+
+ReasonWord = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Z][A-Za-z0-9]*$"),
+    AfterValidator(_check_reason),
+]
+"""A word of the closed list of reasons. The API server checks its form only, so that the list may grow."""
 
 Echo = Annotated[str, StringConstraints(max_length=RECONCILE_NOW_MAX_LENGTH)]
 """What an annotation said, cut to this length."""

@@ -78,6 +78,7 @@ def test_what_a_newer_version_wrote_is_ignored() -> None:
         ({"pin": "text"}, "pin"),
         ({"conditions": [CONDITION, CONDITION]}, "conditions"),
         ({"conditions": [CONDITION | {"status": "Maybe"}]}, "conditions"),
+        ({"offeredEnvelope": {"digest": "cd" * 32, "reason": "NoSuchReason"}}, "offeredEnvelope"),
         ({"consecutiveFailures": "3"}, "consecutiveFailures"),
         ({"observedSkewSeconds": 2**60}, "observedSkewSeconds"),
         ({"nextHandshakeTime": 5.5}, "nextHandshakeTime"),
