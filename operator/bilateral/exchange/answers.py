@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bilateral.protocol.problems import Problem, problem_for
+from bilateral.protocol.problems import PROBLEM_REASONS, Problem, problem_for
 from bilateral.protocol.reasons import Reason
 
 
@@ -40,5 +40,6 @@ def build_problem(problem: Problem, *, retry_after: int | None = None, allow: st
 
 
 def build_refusal(reason: Reason, *, retry_after: int | None = None, allow: str | None = None) -> Answer:
-    """Build the answer for a reason of the HTTP layer."""
-    return build_problem(problem_for(reason), retry_after=retry_after, allow=allow)
+    """Build the answer for a reason without facts; one that is never told to a caller is a 500."""
+    told = reason if reason in PROBLEM_REASONS else Reason.INTERNAL_ERROR
+    return build_problem(problem_for(told), retry_after=retry_after, allow=allow)

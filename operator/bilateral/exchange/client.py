@@ -27,9 +27,9 @@ from bilateral import __version__
 from bilateral.exchange.bearer import is_token
 from bilateral.exchange.destinations import Destinations, Location, Resolver, SystemResolver
 from bilateral.exchange.errors import OutboundError
-from bilateral.exchange.handshakes import HANDSHAKE_PATH
 from bilateral.exchange.network import VettedNetwork
 from bilateral.exchange.partner import MAX_PROBLEM_BYTES, read_refusal
+from bilateral.exchange.paths import HANDSHAKE_PATH
 from bilateral.exchange.verifiers import CertificateAuthority, Contexts, Fingerprint, Verifier, WebPKI
 from bilateral.protocol.reasons import Reason
 

@@ -26,9 +26,6 @@ from bilateral.protocol.reasons import Reason
 _MAX_REQUEST_LINE = 2048
 _MAX_FIELD = 4608
 _MAX_FIELDS = 48
-# How long an unread body is read and thrown away, so that the caller gets to read the refusal
-# instead of a reset.
-_LINGER_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +36,15 @@ class ConnectionSettings:
     head_seconds: float = 5.0
     idle_seconds: float = 15.0
     write_seconds: float = 5.0
+    linger_seconds: float = 2.0
+    """How long an unread body is thrown away, so that its sender gets to read the refusal, not a reset."""
 
 
 class Connection(web.RequestHandler):
     """A connection that was admitted at the gate, after its TLS handshake."""
 
     __slots__ = (
-        "_answered", "_head_bytes", "_head_timer", "_last", "_limits", "_refused", "lease", "was_made",
+        "_answered", "_head_bytes", "_head_timer", "_last", "_lease", "_limits", "_refused", "lost", "was_made",
     )  # fmt: skip
 
     def __init__(
@@ -63,11 +62,12 @@ class Connection(web.RequestHandler):
             max_line_size=_MAX_REQUEST_LINE,
             max_field_size=_MAX_FIELD,
             max_headers=_MAX_FIELDS,
-            lingering_time=_LINGER_SECONDS,
+            lingering_time=settings.linger_seconds,
             auto_decompress=False,
         )
-        self.lease = lease
+        self._lease = lease
         self.was_made = False
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._limits = settings
         self._refused = refused
         self._answered = 0
@@ -90,7 +90,9 @@ class Connection(web.RequestHandler):
         """End, whoever ended it."""
         self._stop_timer()
         super().connection_lost(exc)
-        self.lease.release()
+        self._lease.release()
+        if not self.lost.done():
+            self.lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head, then let aiohttp parse it."""

@@ -25,7 +25,7 @@ class ExchangeError(Exception):
         self.reason = reason
 
 
-class Refusal(ExchangeError):  # noqa: N818 - named for what is so, as its reason is
+class Refusal(ExchangeError):
     """A caller is refused for a reason that no protocol error names.
 
     ``retry_after`` is whole seconds for ``Retry-After``, ``allow`` the methods for ``Allow``.
@@ -62,7 +62,7 @@ class OutboundError(ExchangeError):
         self.retry_after = retry_after
 
 
-class InvalidDestination(ExchangeError):  # noqa: N818 - named for what is so, as its reason is
+class InvalidDestination(ExchangeError):
     """An entry of the allow list is neither an address range, nor a name, nor ``*.suffix``.
 
     ``position`` counts from one: the list is an administrator's, so its text may be repeated by
@@ -77,7 +77,7 @@ class InvalidDestination(ExchangeError):  # noqa: N818 - named for what is so, a
         return f"entry {self.position} of the allowed destinations is not an address range or a name"
 
 
-class InvalidCertificate(ExchangeError):  # noqa: N818 - named for what is so, as its reason is
+class InvalidCertificate(ExchangeError):
     """A certificate chain and key that TLS cannot serve: unreadable, encrypted, or no pair."""
 
     def __init__(self) -> None:

@@ -19,8 +19,7 @@ from bilateral.exchange.requests import BodySettings, read_bearer, read_json_bod
 from bilateral.protocol.errors import ProtocolError
 from bilateral.protocol.handshake import Envelope, parse_envelope
 from bilateral.protocol.reasons import Reason
-
-HANDSHAKE_PATH = "/v1/federation/handshake"
+from bilateral.protocol.signatures import verify_signature
 
 _RETRY_SECONDS = 5
 
@@ -75,6 +74,8 @@ class HandshakeRoute:
 def _verify_for_nothing(envelope: Envelope) -> None:
     """Spend the time of a verification, whatever its result."""
     try:
-        envelope.verify_signature()
+        verify_signature(
+            envelope.declared_public_key, envelope.challenge.canonical_bytes(), envelope.signature
+        )
     except ProtocolError:
         return

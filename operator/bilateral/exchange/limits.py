@@ -24,9 +24,12 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """How much the endpoint takes on. Rates are per second; a burst is what a full bucket holds."""
+    """How much the endpoint takes on. Rates are per second; a burst is what a full bucket holds.
 
-    max_connections: int = 1024
+    An open connection costs about 0.3 MiB, most of it asyncio's read buffer for TLS.
+    """
+
+    max_connections: int = 256
     max_connections_per_source: int = 128
     connections_per_second: float = 50.0
     connections_burst: int = 200

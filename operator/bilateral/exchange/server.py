@@ -28,8 +28,9 @@ from aiohttp import web
 from bilateral.exchange.answers import Answer, build_problem, build_refusal
 from bilateral.exchange.connection import Connection, ConnectionSettings, count_head_bytes
 from bilateral.exchange.errors import ExchangeError, Refusal
-from bilateral.exchange.handshakes import HANDSHAKE_PATH, UNIFORM_REASONS, HandshakeHandler, HandshakeRoute
+from bilateral.exchange.handshakes import UNIFORM_REASONS, HandshakeHandler, HandshakeRoute
 from bilateral.exchange.limits import Clock, Gate, Lease, LimitSettings, parse_source
+from bilateral.exchange.paths import HANDSHAKE_PATH
 from bilateral.exchange.requests import BodySettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.errors import ProtocolError
@@ -39,6 +40,7 @@ from bilateral.protocol.reasons import Reason
 _log = logging.getLogger(__name__)
 
 _MAX_RETRY_AFTER_SECONDS = 3600
+_GOODBYE_SECONDS = 1.0
 _OUT_OF_SOCKETS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -93,6 +95,7 @@ class Endpoint:
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._open: set[Connection] = set()
 
     def _build_routes(self, handler: HandshakeHandler) -> Mapping[str, Mapping[str, Route]]:
         settings = self._settings
@@ -138,7 +141,11 @@ class Endpoint:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._listener.close()
+        self._http.pre_shutdown()  # idle connections go at once, without it they wait for the grace
         await self._http.shutdown(grace_seconds)
+        if self._open:
+            # Answers are on their way out; the TLS shutdown has its own, shorter, limit.
+            await asyncio.wait([connection.lost for connection in self._open], timeout=_GOODBYE_SECONDS + 0.5)
 
     # Connections
 
@@ -175,7 +182,7 @@ class Endpoint:
                 connection,
                 ssl=self._context,
                 ssl_handshake_timeout=self._settings.tls_handshake_seconds,
-                ssl_shutdown_timeout=1.0,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS,
             )
         except OSError:
             # ssl.SSLError and a timeout are OSErrors: a caller that cannot or will not speak TLS
@@ -183,7 +190,10 @@ class Endpoint:
             pass
         finally:
             # From connection_made on, connection_lost gives the place back.
-            if not protocol.was_made:
+            if protocol.was_made:
+                self._open.add(protocol)
+                protocol.lost.add_done_callback(lambda _: self._open.discard(protocol))
+            else:
                 lease.release()
                 connection.close()
 

@@ -30,14 +30,14 @@ _MAX_CONTEXTS = 512
 class WebPKI:
     """The system's roots, or instead of them the given bundle (PEM)."""
 
-    ca_pem: str | None = None
+    ca_pem: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateAuthority:
     """Only the authorities of this bundle (PEM), strictly as RFC 5280 has them."""
 
-    pem: str
+    pem: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _build_context(verifier: Verifier, minimum: ssl.TLSVersion) -> ssl.SSLContex
             return context
         case WebPKI(None):
             context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-        case WebPKI(str(pem)):
+        case WebPKI(bytes(pem)):
             _load_bundle(context, pem)
         case CertificateAuthority(pem):
             _load_bundle(context, pem)
@@ -98,9 +98,10 @@ def _build_context(verifier: Verifier, minimum: ssl.TLSVersion) -> ssl.SSLContex
     return context
 
 
-def _load_bundle(context: ssl.SSLContext, pem: str) -> None:
+def _load_bundle(context: ssl.SSLContext, pem: bytes) -> None:
     try:
-        context.load_verify_locations(cadata=pem)
+        # As text: bytes would be taken for DER.
+        context.load_verify_locations(cadata=pem.decode("ascii"))
     except (ssl.SSLError, ValueError):
         raise OutboundError(Reason.INVALID_SPEC) from None
     if not context.cert_store_stats()["x509_ca"]:

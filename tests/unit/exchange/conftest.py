@@ -21,8 +21,8 @@ class Credentials:
     authority: Authority
 
     @property
-    def pem(self) -> str:
-        return self.authority.certificate_pem.decode()
+    def pem(self) -> bytes:
+        return self.authority.certificate_pem
 
     def issue(
         self, *hosts: str, validity_seconds: int = 3600, now: datetime | None = None
@@ -38,7 +38,7 @@ class Credentials:
     def trust(self, minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = minimum
-        context.load_verify_locations(cadata=self.pem)
+        context.load_verify_locations(cadata=self.pem.decode())
         return context
 
 

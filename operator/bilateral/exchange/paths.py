@@ -1,0 +1,7 @@
+"""The paths of the federation endpoint, which server and client share (``exchange.md``)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HANDSHAKE_PATH: Final = "/v1/federation/handshake"
