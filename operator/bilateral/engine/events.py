@@ -72,7 +72,7 @@ class EventRecorder:
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{key.name[:200]}.", "namespace": key.namespace},
+            "metadata": {"generateName": f"{key.name[:200].rstrip('-.')}-", "namespace": key.namespace},
             "eventTime": format_time(now).removesuffix("Z") + ".000000Z",
             "reportingController": "bilateral.dev/operator",
             "reportingInstance": self._instance[:128],
