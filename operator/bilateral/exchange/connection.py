@@ -12,6 +12,7 @@ It answers no request: that is the dispatcher's, which the base class calls.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from aiohttp.http_exceptions import LineTooLong
 from bilateral.exchange.answers import build_refusal
 from bilateral.exchange.limits import Lease
 from bilateral.protocol.reasons import Reason
+
+_log = logging.getLogger(__name__)
 
 # Lines of a head. Authorization with the longest token is the longest field that is of use to us.
 _MAX_REQUEST_LINE = 2048
@@ -139,8 +142,13 @@ class Connection(web.RequestHandler):
         answer.force_close()
         return answer
 
-    def log_exception(self, *args: object, **kw: object) -> None:
-        """Say nothing: the text and the traceback would quote the caller. The reason is counted."""
+    def log_exception(self, *args: object, **kw: object) -> None:  # noqa: ARG002 - aiohttp's text
+        """Log the class of an error that aiohttp caught; its text and traceback may quote the caller."""
+        error = kw.get("exc_info")
+        _log.error(
+            "a connection failed",
+            extra={"reason": Reason.INTERNAL_ERROR, "error": type(error).__name__},
+        )
 
     def _start_timer(self) -> None:
         if self._head_timer is None:

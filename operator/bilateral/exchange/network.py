@@ -50,31 +50,34 @@ class VettedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[object] | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first vetted address that answers."""
-        deadline = asyncio.get_running_loop().time() + self._connect_seconds
-        try:
-            async with asyncio.timeout_at(deadline):
-                return _Unverified(await self._connect(port), self._verifier, self._now, deadline)
-        except TimeoutError:
-            raise OutboundError(Reason.CONNECTION_FAILED) from None
-
-    async def _connect(self, port: int) -> socket.socket:
+        """Connect to the first vetted address that answers, none taking more than its share of time."""
         loop = asyncio.get_running_loop()
-        for address in self._addresses[:_MAX_ATTEMPTS]:
-            family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-            connection = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                connection.settimeout(0)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await loop.sock_connect(connection, (str(address), port))
-            except OSError:
-                connection.close()
-            except BaseException:
-                connection.close()
-                raise
-            else:
-                return connection
+        deadline = loop.time() + self._connect_seconds
+        addresses = self._addresses[:_MAX_ATTEMPTS]
+        for number, address in enumerate(addresses):
+            share = (deadline - loop.time()) / (len(addresses) - number)
+            connection = await _connect(address, port, share)
+            if connection is not None:
+                return _Unverified(connection, self._verifier, self._now, deadline)
         raise OutboundError(Reason.CONNECTION_FAILED)
+
+
+async def _connect(address: Address, port: int, seconds: float) -> socket.socket | None:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(0)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(connection, (str(address), port))
+    except OSError:
+        # TimeoutError is one, too.
+        connection.close()
+        return None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class _Unverified(httpcore.AsyncNetworkStream):

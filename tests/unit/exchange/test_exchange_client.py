@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -319,12 +321,10 @@ async def test_a_flipping_resolver_reaches_only_what_was_vetted(credentials: Cre
 
     async def flip(name: str) -> Sequence[str]:
         asked.append(name)
-        return ["192.0.2.1"] if len(asked) == 1 else ["127.0.0.1"]
+        return ["127.0.0.2"] if len(asked) == 1 else ["127.0.0.1"]
 
     async with partner(GOOD, served_by(good(credentials))) as other:
-        client = Outbound(
-            Destinations.parse(["192.0.2.0/24"]), replace(QUICK, connect_seconds=0.2), resolver=flip
-        )
+        client = Outbound(Destinations.parse(["127.0.0.2"]), QUICK, resolver=flip)
         target = Target(f"https://partner.example:{other.port}", CertificateAuthority(credentials.pem))
         assert (await refused(client, target)).reason is Reason.CONNECTION_FAILED
         assert asked == ["partner.example."]
@@ -359,6 +359,22 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(credentials: C
         client = outbound(answers=["127.0.0.9", "127.0.0.8", "127.0.0.1"])
         target = Target(f"https://partner.example:{other.port}", CertificateAuthority(credentials.pem))
         assert await client.post_handshake(target, ENVELOPE) == b'{"answer":1}'
+
+
+async def test_an_address_that_is_silent_leaves_time_for_the_next(credentials: Credentials) -> None:
+    with socket.socket() as silent, contextlib.ExitStack() as waiting:
+        # Nobody accepts here: once the queue is full, a connection attempt is not even refused.
+        silent.bind(("127.0.0.2", 0))
+        silent.listen(0)
+        port = silent.getsockname()[1]
+        for _ in range(3):
+            early = waiting.enter_context(socket.socket())
+            early.settimeout(0)
+            early.connect_ex(("127.0.0.2", port))
+        async with partner(GOOD, served_by(good(credentials)), port):
+            client = outbound(replace(QUICK, connect_seconds=0.4), answers=["127.0.0.2", "127.0.0.1"])
+            target = Target(f"https://partner.example:{port}", CertificateAuthority(credentials.pem))
+            assert await client.post_handshake(target, ENVELOPE) == b'{"answer":1}'
 
 
 async def test_the_environments_proxy_is_not_used(

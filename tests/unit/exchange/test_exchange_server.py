@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from bilateral.exchange.destinations import Destinations
 from bilateral.exchange.errors import OutboundError, Refusal
 from bilateral.exchange.handshakes import UNIFORM_REASONS
 from bilateral.exchange.server import Endpoint, EndpointSettings
+from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.errors import (
     AddressMismatch,
     ClockSkewExceeded,
@@ -32,7 +34,7 @@ from bilateral.protocol.reasons import Reason
 from bilateral.protocol.signatures import SigningKey
 
 from .conftest import Credentials
-from .running import NOW, THEM, US, Judge, envelope_of, running
+from .running import NOW, THEM, US, Counts, Judge, envelope_of, running
 from .wire import HEAD, Reply, post, until
 
 TYPE = "https://chio.dev/errors/federation/"
@@ -589,6 +591,31 @@ async def test_a_taken_address_is_an_error(credentials: Credentials) -> None:
         with pytest.raises(OSError):  # noqa: PT011 - the kernel's words
             await second.start("127.0.0.1", run.port)
         await second.stop()
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("listen", ["::1", "::"])
+async def test_ipv6_is_served_and_asked(listen: str, credentials: Credentials) -> None:
+    judge, counts, store = Judge(anchors={THEM: KEY.public_key}), Counts(), CertificateStore()
+    store.replace({"[::1]": credentials.pair("::1")})
+    endpoint = Endpoint(judge, store, EndpointSettings(), counts)
+    port = await endpoint.start(listen, 0)
+    try:
+        client = Outbound(Destinations.parse(["::1"]))
+        target = Target(f"https://[::1]:{port}", CertificateAuthority(credentials.pem))
+        assert parse_envelope(await client.post_handshake(target, envelope_of(KEY))).challenge.nonce
+        client.close()
+    finally:
+        await endpoint.stop()
 
 
 async def test_the_certificate_is_replaced_while_running(credentials: Credentials) -> None:
