@@ -123,7 +123,7 @@ class PeerAuthorities(SpecModel):
 
 _PEMS_FOR_PINNED = Rule[PeerAuthorities](
     "(has(self.mode) && self.mode == 'Pinned') == (has(self.pems) && self.pems.size() > 0)",
-    "pems must be given for mode Pinned, and only then",
+    "must give pems for mode Pinned, and only then",
     lambda authorities: (authorities.mode is AuthoritiesMode.PINNED) == bool(authorities.pems),
 )
 
@@ -157,7 +157,7 @@ _ANCHORS_DIFFER = Rule[tuple[TrustAnchor, ...]](
 )
 _WORD_KEYS = Rule[dict[str, tuple[str, ...]]](
     "self.all(name, name.size() <= 63 && name.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",
-    "each kind of resource must be 1 to 63 letters, digits, '-', '_' or '.', alphanumeric at both ends",
+    "must name kinds with 1 to 63 letters, digits, '-', '_' or '.', alphanumeric at both ends",
     lambda resources: all(_is_resource_kind(name) for name in resources),
 )
 
@@ -230,7 +230,7 @@ class FederationPeerSpec(SpecModel):
 _FINGERPRINT_GIVEN = Rule[FederationPeerSpec](
     "!has(self.endpoint) || !has(self.endpoint.verifier.fingerprint) || "
     "(has(self.fingerprints) && self.fingerprints.exists(f, f.startsWith('SHA256:')))",
-    "the verifier fingerprint needs a SHA256: entry in spec.fingerprints",
+    "must list a SHA256: entry in fingerprints for the verifier fingerprint",
     lambda spec: (
         spec.endpoint is None
         or spec.endpoint.verifier.fingerprint is None

@@ -35,14 +35,20 @@ _PATH_MAX_LENGTH: Final = 256
 _SENTENCES: Final[Mapping[str, str]] = {
     "missing": "is required",
     "extra_forbidden": "is not a field of this kind",
-    "string_pattern_mismatch": "is not written as this field must be",
+    "string_pattern_mismatch": "is not written as this field must be; kubectl explain shows how",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must be at most {max_length} characters long",
+    "too_long": "must have at most {max_length} items",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "enum": "must be one of {expected}",
     "string_type": "must be a text",
     "int_type": "must be an integer",
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "tuple_type": "must be a list",
 }
-"""Our words for pydantic's frequent findings; its own sentences, for the others, name no value either."""
+"""Our words for pydantic's findings; its own sentences, for rare others, name no value either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,7 @@ class Resource(BaseModel):
 def _invalid(finding: ErrorDetails) -> InvalidResource:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in finding["loc"])
     kind = finding["type"]
-    message = _SENTENCES.get(kind) or finding["msg"]
+    ours = _SENTENCES.get(kind)
+    message = finding["msg"] if ours is None else ours.format_map(finding.get("ctx", {}))
     reason = Reason(kind) if kind in (Reason.MALFORMED_KEY, Reason.WEAK_KEY) else Reason.INVALID_SPEC
     return InvalidResource(path.lstrip(".")[:_PATH_MAX_LENGTH] or "metadata", message, reason)

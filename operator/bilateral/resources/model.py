@@ -30,8 +30,9 @@ BROKEN_RULE: Final = "broken_rule"
 class Rule(Generic[T]):
     """A check on a field or an object, as CEL for the API server and as Python for the operator.
 
-    Used inside ``Annotated``. ``holds`` is None for a transition rule (one that names
-    ``oldSelf``): only the API server sees both generations. ``field_path`` points the API
+    Used inside ``Annotated``. ``holds`` is None for a transition rule (one that names ``oldSelf``:
+    only the API server sees both generations) and where another check of the field already says
+    it to the operator, a pattern or the parsing of a key. ``field_path`` points the API
     server's error at a member, for rules on objects.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -20,6 +21,7 @@ _TIME = re.compile(TIME_PATTERN.rstrip("$") + r"\Z", re.ASCII)
 _LATEST = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
 
+@lru_cache(maxsize=4096)  # the times of one status are mostly one another's, and are read at every look
 def parse_time(text: str) -> int:
     """Parse to seconds since the epoch ``2026-11-21T14:31:07Z``.
 

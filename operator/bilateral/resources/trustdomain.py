@@ -225,7 +225,7 @@ _SECRETS_DIFFER = Rule[TrustDomainSpec](
     ".map(name, name.value()).all(name, ["
     + ", ".join(f"self.?{path}" for path in _SECRET_PATHS)
     + "].exists_one(other, other.hasValue() && other.value() == name))",
-    "the Secrets of the signing keys, the authority and the endpoint must be different ones",
+    "must name different Secrets for the signing keys, the authority and the endpoint",
     _secrets_differ,
 )
 

@@ -48,7 +48,7 @@ class Verifier(SpecModel):
 
 ONE_VERIFIER: Final = Rule[Verifier](
     "[has(self.webPKI), has(self.certificateAuthority), has(self.fingerprint)].exists_one(set, set)",
-    "exactly one of webPKI, certificateAuthority and fingerprint must be set",
+    "must set exactly one of webPKI, certificateAuthority and fingerprint",
     lambda verifier: (
         [verifier.web_pki, verifier.certificate_authority, verifier.fingerprint].count(None) == 2
     ),

@@ -203,7 +203,7 @@ REFUSED: tuple[Row, ...] = (
         "one Secret for both keys",
         "spec.signingKey",
         {"secretName": "one", "nextSecretName": "one"},
-        "must be different ones",
+        "must name different Secrets",
         "spec",
     ),
     Row(
@@ -211,7 +211,7 @@ REFUSED: tuple[Row, ...] = (
         "TrustDomain",
         {"spec.certificateAuthority.secretName": "one", "spec.endpoint.certificate.secretName": "one"},
         "spec",
-        "must be different ones",
+        "must name different Secrets",
     ),
     _domain("RSA authority", "spec.certificateAuthority.algorithm", "RSA2048", "Unsupported value"),
     _domain(
@@ -326,32 +326,32 @@ REFUSED: tuple[Row, ...] = (
     _peer("endpoint without a URL", "spec.endpoint.url", REMOVE, "Required value"),
     _peer("endpoint without a verifier", "spec.endpoint.verifier", REMOVE, "Required value"),
     *(_peer(f"URL: {name}", "spec.endpoint.url", value, says) for name, value, says in _URLS),
-    _peer("no verifier in the union", "spec.endpoint.verifier", {}, "exactly one of webPKI"),
+    _peer("no verifier in the union", "spec.endpoint.verifier", {}, "must set exactly one of webPKI"),
     _peer(
         "two verifiers",
         "spec.endpoint.verifier",
         {"webPKI": {}, "certificateAuthority": {"pem": CERTIFICATE}},
-        "exactly one of webPKI",
+        "must set exactly one of webPKI",
     ),
     _peer(
         "three verifiers",
         "spec.endpoint.verifier",
         {"webPKI": {}, "certificateAuthority": {"pem": CERTIFICATE}, "fingerprint": {}},
-        "exactly one of webPKI",
+        "must set exactly one of webPKI",
     ),
     Row(
         "FederationPeer: verifier fingerprint without fingerprints",
         "FederationPeer",
         {"spec.endpoint.verifier": {"fingerprint": {}}, "spec.fingerprints": REMOVE},
         "spec",
-        "needs a SHA256: entry in spec.fingerprints",
+        "must list a SHA256: entry in fingerprints",
     ),
     Row(
         "FederationPeer: verifier fingerprint with a raw key only",
         "FederationPeer",
         {"spec.endpoint.verifier": {"fingerprint": {}}, "spec.fingerprints": [f"ed25519:{KEY}"]},
         "spec",
-        "needs a SHA256: entry in spec.fingerprints",
+        "must list a SHA256: entry in fingerprints",
     ),
     *(
         _peer(
@@ -426,9 +426,9 @@ REFUSED: tuple[Row, ...] = (
     _peer("scope twice", "spec.scopes", ["relay:connect", "relay:connect"], "Duplicate value"),
     _peer("scope with a space", "spec.scopes", ["relay connect"], _PATTERN, "spec.scopes[0]"),
     _peer("65 scopes", "spec.scopes", [f"s{n}" for n in range(65)], "must have at most 64 items"),
-    _peer("kind of resource with a slash", "spec.resources", {"a/b": ["x"]}, "each kind of resource must be"),
-    _peer("kind of resource that is empty", "spec.resources", {"": ["x"]}, "each kind of resource must be"),
-    _peer("kind of resource too long", "spec.resources", {"a" * 64: ["x"]}, "each kind of resource must be"),
+    _peer("kind of resource with a slash", "spec.resources", {"a/b": ["x"]}, "must name kinds with 1 to 63"),
+    _peer("kind of resource that is empty", "spec.resources", {"": ["x"]}, "must name kinds with 1 to 63"),
+    _peer("kind of resource too long", "spec.resources", {"a" * 64: ["x"]}, "must name kinds with 1 to 63"),
     _peer(
         "33 kinds of resources", "spec.resources", {f"k{n}": [] for n in range(33)}, "must have at most 32"
     ),
@@ -437,13 +437,13 @@ REFUSED: tuple[Row, ...] = (
         "pinned authorities without one",
         "spec.certificateAuthorities",
         {"mode": "Pinned"},
-        "pems must be given for mode Pinned",
+        "must give pems for mode Pinned",
     ),
     _peer(
         "announced authorities with one",
         "spec.certificateAuthorities",
         {"pems": [CERTIFICATE]},
-        "pems must be given for mode Pinned, and only then",
+        "must give pems for mode Pinned, and only then",
     ),
     _peer(
         "pinned authority that is a private key",

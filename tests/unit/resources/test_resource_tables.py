@@ -16,6 +16,7 @@ from unit.resources.manifest_tables import (
     OPERATOR_ONLY,
     OTHER_KEY,
     REFUSED,
+    REMOVE,
     SMALL_ORDER,
     SPKI_PEM,
     Row,
@@ -106,3 +107,30 @@ def test_another_kind_of_object_is_refused(change: dict[str, object], field: str
 
 def _with_anchor(key: str) -> dict[str, Any]:
     return Row("", "FederationPeer", {"spec.trustAnchors": [{"publicKey": key}]}).manifest
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"spec.kernelId": REMOVE}, "spec.kernelId: is required"),
+        ({"spec.kernelId": ""}, "spec.kernelId: must not be empty"),
+        ({"spec.kernelId": "a" * 254}, "spec.kernelId: must be at most 253 characters long"),
+        ({"spec.kernelId": 7}, "spec.kernelId: must be a text"),
+        ({"spec.scopes": ["a"] * 65}, "spec.scopes: must have at most 64 items"),
+        ({"spec.scopes": "a"}, "spec.scopes: must be a list"),
+        ({"spec.endpoint": "a"}, "spec.endpoint: must be an object"),
+        ({"spec.state": "Off"}, "spec.state: must be one of 'Active' or 'Suspended'"),
+        (
+            {"spec.handshake": {"rotationWindowSeconds": 59}},
+            "spec.handshake.rotationWindowSeconds: must be 60 or more",
+        ),
+        (
+            {"spec.endpoint.verifier": {}},
+            "spec.endpoint.verifier: must set exactly one of webPKI, certificateAuthority and fingerprint",
+        ),
+    ],
+)
+def test_what_a_person_reads(changes: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InvalidResource) as refusal:
+        parse_resource(Row("", "FederationPeer", changes).manifest)
+    assert str(refusal.value) == sentence
