@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from bilateral.exchange.answers import Answer, build_problem, build_refusal
 from bilateral.exchange.connection import Connection, ConnectionSettings, count_head_bytes
@@ -41,6 +41,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_RETRY_AFTER_SECONDS = 3600
 _GOODBYE_SECONDS = 1.0
+_VERSIONS = frozenset({HttpVersion10, HttpVersion11})
 _OUT_OF_SOCKETS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -224,6 +225,8 @@ class Endpoint:
         if wait > 0:
             seconds = min(_MAX_RETRY_AFTER_SECONDS, max(1, math.ceil(min(wait, _MAX_RETRY_AFTER_SECONDS))))
             raise Refusal(Reason.TOO_MANY_REQUESTS, retry_after=seconds)
+        if request.version not in _VERSIONS:
+            raise Refusal(Reason.MALFORMED_DOCUMENT)
         if count_head_bytes(request) > self._settings.connection.max_head_bytes:
             raise Refusal(Reason.DOCUMENT_TOO_LARGE)
         methods = self._routes.get(request.raw_path)

@@ -317,6 +317,8 @@ HTTP: dict[str, tuple[bytes, int, str]] = {
     "UTF-16": (post(BODY.decode().encode("utf-16")), 400, "malformed-document"),
     "no HTTP": (b"c4n4ry\r\n\r\n", 400, "malformed-document"),
     "unknown version": (b"POST / HTTP/9.9\r\nHost: x\r\n\r\n", 400, "malformed-document"),
+    "HTTP/0.9": (post(BODY).replace(b"HTTP/1.1", b"HTTP/0.9"), 400, "malformed-document"),
+    "HTTP/2.0": (post(BODY).replace(b"HTTP/1.1", b"HTTP/2.0"), 400, "malformed-document"),
     "negative length": (HEAD + JSON + b"Content-Length: -1\r\n\r\n", 400, "malformed-document"),
     "two lengths": (
         HEAD + JSON + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
