@@ -16,6 +16,7 @@ _REFUSED_SPEC: Final = (Reason.INVALID_SPEC, Reason.MALFORMED_KEY, Reason.WEAK_K
 _FAILURES: Final = (
     Reason.AWAITING_PARTNER,
     Reason.REFUSED_BY_PARTNER,
+    Reason.MISSING_TRUST_ANCHOR,
     Reason.CLOCK_SKEW_EXCEEDED,
     Reason.UNEXPECTED_PEER_KEY,
     Reason.UNSUPPORTED_SCHEMA,
@@ -110,7 +111,6 @@ FEDERATION_PEER_CONDITIONS: Final = (
             Reason.PEER_STALE,
             Reason.PIN_TAMPERED,
             Reason.PIN_NOT_ANCHORED,
-            Reason.MISSING_TRUST_ANCHOR,
             Reason.OWN_KEY_AS_ANCHOR,
             Reason.AWAITING_HANDSHAKE,
             Reason.AWAITING_ENVELOPE,

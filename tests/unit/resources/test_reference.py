@@ -67,6 +67,7 @@ def test_every_field_condition_and_column_is_there(kind: type[Resource]) -> None
 @kinds
 def test_every_reason_of_a_condition_has_its_sentence(kind: type[Resource]) -> None:
     assert {reason for condition in kind.CONDITIONS for reason in condition.reasons} <= SENTENCES.keys()
+    assert all(len(set(condition.reasons)) == len(condition.reasons) for condition in kind.CONDITIONS)
 
 
 @pytest.mark.parametrize("manifest", PEERS, ids=["with an endpoint", "without an endpoint"])
