@@ -242,7 +242,7 @@ def _judge(
 def _pin_for_judging(found: Findings) -> Pin | None:
     """The pin that an envelope is compared with.
 
-    One whose key is no longer anchored, or that lies in the future, vouches for no key; that its
+    One whose key is no longer anchored vouches for no key, for anchors come first; that its
     envelope was seen still counts against a replay. One without its seal says nothing at all, and
     neither does that of a partner who is nobody now.
     """
@@ -285,7 +285,7 @@ def _after_refusal(
     peer: FederationPeer, view: PeerView, found: Findings, received: Received, error: ProtocolError
 ) -> Findings:
     if received.direction is Direction.INBOUND:
-        return found
+        return found  # strangers and partners alike cause no write by what is refused
     if received.direction is Direction.FILE and received.digest is not None:
         return replace(found, offer=(received.digest, error.reason))
     failed = _after_failure(
@@ -306,6 +306,8 @@ def _after_refusal(
 
 def _after_failure(peer: FederationPeer, view: PeerView, found: Findings, failed: Failed) -> Findings:
     """A handshake of ours failed: keep what is proven, say why, and try again later."""
+    if found.blocked is not None:
+        return found  # it was asked before that: how it ended says nothing about the partner
     uid = peer.metadata.uid
     fresh = found.standing is Standing.FRESH
     if failed.reason is ReplayedEnvelope.reason and fresh and found.pin is not None:
@@ -333,7 +335,7 @@ def _after_failure(peer: FederationPeer, view: PeerView, found: Findings, failed
         skew_seconds=found.skew_seconds if failed.skew_seconds is None else failed.skew_seconds,
         skew_exceeded=failed.reason is Reason.CLOCK_SKEW_EXCEEDED,
         last_attempt=found.now,
-        next_handshake=following if found.blocked is None else None,
+        next_handshake=following,
         unexpected_key=None,
     )
 
