@@ -174,19 +174,10 @@ ADVICE: Mapping[Reason, Advice] = {
         "Yours: rename or delete that Secret, or name another one in the spec.",
     ),
     Reason.OUTPUTS_PENDING: Advice("not all Secrets are written yet", _WAIT),
-    Reason.OUTPUTS_WRITTEN: Advice("all Secrets are written"),
-    Reason.OUTPUTS_TOO_LARGE: Advice(
-        "there is more to write than Secrets can hold", "Yours: split the partners over several TrustDomains."
-    ),
     # The life of a peer.
     Reason.ANCHORED: Advice("a key of theirs is installed"),
     Reason.PINNED: Advice("they have proven their key"),
     Reason.FRESH: Advice("they have proven their key and the deadline is ahead"),
-    Reason.RETAINED: Advice(
-        "the deadline passed, and what followed from the pin was kept because spec.onStale is Retain",
-        "Yours: make a handshake possible again, or set spec.onStale: Withdraw.",
-    ),
-    Reason.RENEWING: Advice("fresh, and being renewed", None),
     Reason.AWAITING_HANDSHAKE: Advice("the first handshake has not succeeded yet", _WAIT),
     Reason.AWAITING_PARTNER: Advice(
         "they have not installed our key yet",
@@ -213,7 +204,6 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.NEEDS_ATTENTION: Advice(
         "only a person can help", "Yours: do what the line of condition Ready says."
     ),
-    Reason.WITHDRAWN: Advice("what followed from the pin was removed"),
     Reason.ENVELOPE_ACCEPTED: Advice("the envelope was accepted"),
     # Asking a partner.
     Reason.DESTINATION_REFUSED: Advice(

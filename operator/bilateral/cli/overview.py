@@ -104,11 +104,7 @@ def describe_peer(obj: Object, now: int) -> Line:
         )
     ready, reason, sentence, step = _judge(peer)
     pin = peer.status.pin
-    if (
-        ready == ConditionStatus.TRUE
-        and reason != Reason.RETAINED
-        and (pin is None or now >= pin.rotation_due)
-    ):
+    if ready == ConditionStatus.TRUE and (pin is None or now >= pin.rotation_due):
         ready, reason = ConditionStatus.FALSE.value, Reason.PEER_STALE.value
         sentence, step = _OVERDUE, _OVERDUE_STEP
     return Line(

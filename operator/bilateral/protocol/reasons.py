@@ -66,15 +66,11 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a word, not a secret
     SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a word, not a secret
     OUTPUTS_PENDING = "OutputsPending"
-    OUTPUTS_WRITTEN = "OutputsWritten"
-    OUTPUTS_TOO_LARGE = "OutputsTooLarge"
 
     # The life of a peer.
     ANCHORED = "Anchored"
     PINNED = "Pinned"
     FRESH = "Fresh"
-    RETAINED = "Retained"
-    RENEWING = "Renewing"
     AWAITING_HANDSHAKE = "AwaitingHandshake"
     AWAITING_PARTNER = "AwaitingPartner"
     AWAITING_ENVELOPE = "AwaitingEnvelope"
@@ -87,7 +83,6 @@ class Reason(StrEnum):
     PROGRESSING = "Progressing"
     SETTLED = "Settled"
     NEEDS_ATTENTION = "NeedsAttention"
-    WITHDRAWN = "Withdrawn"
     ENVELOPE_ACCEPTED = "EnvelopeAccepted"
 
     # Asking a partner: what we saw on the way, never what the other side said.

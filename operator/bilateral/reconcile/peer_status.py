@@ -126,11 +126,23 @@ def _key_of(canonical: str) -> PublicKey:
     return PublicKey(bytes.fromhex(canonical.removeprefix("ed25519:")))
 
 
+_NO_FAILURES = frozenset(
+    {
+        Reason.ACKNOWLEDGED,
+        Reason.NOT_OBSERVED,
+        # Of a spec that could not be read, every condition says so: no handshake failed by it.
+        Reason.INVALID_SPEC,
+        Reason.MALFORMED_KEY,
+        Reason.WEAK_KEY,
+    }
+)
+
+
 def _acknowledgement(condition: Condition | None) -> tuple[bool | None, Reason | None]:
     if condition is None or condition.reason not in set(Reason):
         return None, None
     reason = Reason(condition.reason)
-    failure = None if reason in (Reason.ACKNOWLEDGED, Reason.NOT_OBSERVED) else reason
+    failure = None if reason in _NO_FAILURES else reason
     acknowledged = {ConditionStatus.TRUE: True, ConditionStatus.FALSE: False}.get(
         ConditionStatus(condition.status)
     )

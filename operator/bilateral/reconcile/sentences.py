@@ -37,7 +37,7 @@ SENTENCES: Mapping[Reason, str] = {
     "caught up. Check NTP.",
     Reason.SECRET_NOT_FOUND: "A Secret that the spec refers to is not there, lacks the key, or lacks the label "
     "bilateral.dev/secret: referenced. Create or label it.",
-    Reason.SECRET_CONFLICT: "A Secret of the needed name exists and is not ours; it was left as it is. Rename or delete "
+    Reason.SECRET_CONFLICT: "A Secret of the needed name exists and is not ours; it was left alone. Rename or delete "
     "it, or choose another name in the spec.",
     Reason.AWAITING_HANDSHAKE: "The first handshake is about to be made.",
     Reason.AWAITING_PARTNER: "The partner has not installed our anchor yet: send them our export, and wait.",
@@ -55,7 +55,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.INVALID_SIGNATURE: "The signature on the partner's envelope is not right. Investigate.",
     Reason.ADDRESS_MISMATCH: "The partner's answer is addressed to somebody else. Compare kernel ids.",
     Reason.REPLAYED_ENVELOPE: "The partner's envelope is not newer than the last one.",
-    Reason.REFUSED_BY_PARTNER: "The partner refused our envelope. Compare kernel ids, anchors and tokens on both sides.",
+    Reason.REFUSED_BY_PARTNER: "The partner refused our envelope. Compare kernel ids, anchors and tokens.",
     Reason.DESTINATION_REFUSED: "This operator may not connect to that address. The cluster's administrator allows "
     "destinations (--allow-destinations).",
     Reason.NAME_NOT_RESOLVED: "The endpoint's host name has no address. Check spec.endpoint.url and DNS.",

@@ -17,9 +17,9 @@ READY_REASONS = {
     for reason in condition.reasons
 }
 WELL = {
-    Reason.READY, Reason.FRESH, Reason.RENEWING, Reason.ANCHORED, Reason.PINNED, Reason.ACKNOWLEDGED,
-    Reason.UNIQUE, Reason.CLOCK_IN_SYNC, Reason.SETTLED, Reason.OUTPUTS_WRITTEN, Reason.ENVELOPE_ACCEPTED,
-    Reason.WITHDRAWN,
+    Reason.READY, Reason.FRESH, Reason.ANCHORED, Reason.PINNED, Reason.ACKNOWLEDGED,
+    Reason.UNIQUE, Reason.CLOCK_IN_SYNC, Reason.SETTLED, Reason.ENVELOPE_ACCEPTED,
+
     Reason.NOT_OBSERVED,
 }  # fmt: skip
 

@@ -102,11 +102,6 @@ def test_a_deadline_that_nobody_kept_is_seen_without_the_operator(
     assert data["ready"] == ("True" if shown == "Fresh" else "False")
 
 
-def test_retained_trust_is_not_called_overdue(shell: Shell) -> None:
-    shell.cluster.add("federationpeers", peer(left=-5, reason="Retained"))
-    assert json.loads(shell.run("status", "-o", "json").stdout)["items"][1]["ready"] == "True"
-
-
 def _edited(obj: dict[str, Any]) -> dict[str, Any]:
     obj["metadata"]["generation"] = 2
     return obj

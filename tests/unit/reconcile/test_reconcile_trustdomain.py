@@ -316,13 +316,14 @@ def test_nothing_is_signed_while_the_clock_is_behind(ready: World) -> None:
 
 def test_every_reason_is_one_that_the_kind_documents(ready: World) -> None:
     allowed = {each.name: {str(reason) for reason in each.reasons} for each in TrustDomain.CONDITIONS}
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {},
         {"kernel_id_taken": True},
         {"clock_regressed": True},
         {"secrets": {}},
         {"pins_exist": True},
-    ):
+    )
+    for change in changes:
         for name, value in change.items():
             setattr(ready, name, value)
         ready.look()

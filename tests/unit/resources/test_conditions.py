@@ -29,7 +29,7 @@ def _held(status: ConditionStatus, reason: Reason = Reason.FRESH, since: int = 1
         pytest.param([], Wanted(TRUE, Reason.FRESH, "m"), 500, id="a new condition begins now"),
         pytest.param([_held(TRUE)], Wanted(TRUE, Reason.FRESH, "m"), 100, id="the same keeps its time"),
         pytest.param(
-            [_held(TRUE)], Wanted(TRUE, Reason.RENEWING, "m"), 100, id="another reason keeps its time"
+            [_held(TRUE)], Wanted(TRUE, Reason.PINNED, "m"), 100, id="another reason keeps its time"
         ),
         pytest.param(
             [_held(TRUE)], Wanted(TRUE, Reason.FRESH, "n"), 100, id="another message keeps its time"
