@@ -137,12 +137,18 @@ class Cache:
         self._by_kind[key.kind].discard(key)
         return True
 
-    def missing_from(self, kind: Kind, namespace: str | None, listed: set[str]) -> list[Key]:
-        """The keys held whose UID a complete list of that kind (and namespace) did not contain."""
+    def missing_from(self, kind: Kind, namespace: str | None, listed: set[str], version: str) -> list[Key]:
+        """The keys held that a complete list of that kind (and namespace) shows to be gone.
+
+        ``listed`` holds the UIDs in the list and ``version`` is the list's resourceVersion: what was
+        written after it, such as a Secret that we have just made, is not gone.
+        """
         return [
             key
             for key in self._by_kind[kind]
-            if (namespace is None or key.namespace == namespace) and self._records[key].uid not in listed
+            if (namespace is None or key.namespace == namespace)
+            and self._records[key].uid not in listed
+            and not _is_newer(self._records[key].resource_version, version)
         ]
 
     def raw(self, key: Key) -> Object | None:

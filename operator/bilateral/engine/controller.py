@@ -39,7 +39,7 @@ from bilateral.protocol.handshake import parse_envelope
 from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.invalid import build_invalid_status
 from bilateral.reconcile.peer import Direction, Failed, PeerOutcome, Received, reconcile_peer
-from bilateral.reconcile.peer_conditions import build_status
+from bilateral.reconcile.peer_conditions import build_status, ready_reason
 from bilateral.reconcile.peer_lists import build_line
 from bilateral.reconcile.peer_status import Standing
 from bilateral.reconcile.trustdomain import reconcile_trust_domain
@@ -188,11 +188,13 @@ class Controller:
         raw = self._cache.raw(key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             self._lists.drop(key)
+            self._metrics.peer_is(key, None)
             return
         try:
             peer = FederationPeer.parse(raw)
         except InvalidResource as error:
             self._lists.drop(key)
+            self._metrics.peer_is(key, error.reason.value)
             await self._write_invalid(key, raw, FederationPeer, error)
             return
         offered = _offered(peer)
@@ -215,6 +217,7 @@ class Controller:
     def _settle(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
         """Hand the result to the peer lists, and plan the next look."""
         self._lists.put(key, peer.spec.trust_domain, build_line(peer, outcome.findings))
+        self._metrics.peer_is(key, ready_reason(peer, outcome.findings).value)
         if outcome.next_at is not None:
             found = outcome.findings
             urgent = found.standing is not Standing.FRESH and found.failures == 0

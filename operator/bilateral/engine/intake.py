@@ -51,9 +51,9 @@ class Intake:
         if self._cache.put(kind, obj):
             self._follow(key, before | self._rivals(key))
 
-    def listed(self, kind: Kind, namespace: str | None, uids: set[str]) -> None:
-        """A list was read to its end: what is held and was not in it is gone."""
-        for key in self._cache.missing_from(kind, namespace, uids):
+    def listed(self, kind: Kind, namespace: str | None, uids: set[str], version: str) -> None:
+        """A list was read to its end: what is held, older than it, and was not in it is gone."""
+        for key in self._cache.missing_from(kind, namespace, uids, version):
             self._remove(key, None)
         self._metrics.objects.labels(kind.value).set(self._cache.count(kind))
 
@@ -83,6 +83,7 @@ class Intake:
         self._queue.discard(key)
         if key.kind == Kind.FEDERATION_PEER:
             self._lists.drop(key)
+            self._metrics.peer_is(key, None)
         self._follow(key, rivals)
 
     def _follow(self, key: Key, rivals: Iterable[Key]) -> None:

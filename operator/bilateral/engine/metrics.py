@@ -42,9 +42,7 @@ class Metrics:
         self.clock_regressed = gauge("clock_regressed", "1 while the clock is behind what was already seen.")
         self.loop_lag = gauge("loop_lag_seconds", "How late the event loop ran its last tick.")
         self.peers = gauge("peers", "FederationPeers, by the reason of their Ready condition.", "reason")
-        self.earliest_deadline = gauge(
-            "earliest_rotation_due_timestamp_seconds", "The earliest rotationDue of a fresh pin, or 0."
-        )
+        self._reasons: dict[object, str] = {}
 
     # What bilateral.exchange reports (its Observer).
 
@@ -59,6 +57,20 @@ class Metrics:
     def request_seconds(self, seconds: float) -> None:
         """A request at the endpoint was answered."""
         self.inbound_seconds.observe(seconds)
+
+    def peer_is(self, peer: object, reason: str | None) -> None:
+        """The reason of a peer's Ready condition, or None when it is gone; the leader tells."""
+        before = self._reasons.pop(peer, None)
+        if before is not None:
+            self.peers.labels(before).dec()
+        if reason is not None:
+            self._reasons[peer] = reason
+            self.peers.labels(reason).inc()
+
+    def forget_peers(self) -> None:
+        """Another replica tells about peers now."""
+        for peer in tuple(self._reasons):
+            self.peer_is(peer, None)
 
     def render(self) -> bytes:
         """The text format of Prometheus."""

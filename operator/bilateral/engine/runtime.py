@@ -191,6 +191,7 @@ class Runtime:
         else:
             self._queue.clear()
             self._lists.clear()
+            self.metrics.forget_peers()
 
     def _refresh_endpoint(self) -> None:
         """Present, for every host, the certificate of the trust domain that has it."""

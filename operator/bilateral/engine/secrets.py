@@ -74,7 +74,11 @@ class SecretWriter:
 
     def foreign(self, namespace: str) -> frozenset[str]:
         """Names in a namespace that were found taken by Secrets without our label."""
-        return frozenset(name for where, name in self._foreign if where == namespace)
+        return frozenset(
+            name
+            for where, name in self._foreign
+            if where == namespace and Key(Kind.SECRET, namespace, name) not in self._cache
+        )
 
     async def generate(self, domain: TrustDomain, wanted: GeneratedSecret, now: int) -> bool:
         """Make a Secret by its recipe; false when the name is taken or it changed meanwhile."""

@@ -48,7 +48,7 @@ class Watches:
         clock: Clock,
         expected: tuple[tuple[Kind, str | None], ...],
         on_objects: Callable[[Kind, list[dict[str, Any]]], None],
-        on_listed: Callable[[Kind, str | None, set[str]], None],
+        on_listed: Callable[[Kind, str | None, set[str], str], None],
     ) -> None:
         self._clock = clock
         self._streams = {resource: _Stream() for resource in expected}
@@ -83,10 +83,11 @@ class Watches:
         items = page.get("items") or []
         stream.uids.update(item["metadata"]["uid"] for item in items)
         self._on_objects(resource[0], items)
-        if not (page.get("metadata") or {}).get("continue"):
+        metadata = page.get("metadata") or {}
+        if not metadata.get("continue"):
             stream.listed = True
             uids, stream.uids = stream.uids, set()
-            self._on_listed(*resource, uids)
+            self._on_listed(*resource, uids, metadata.get("resourceVersion", ""))
 
     def heard(self, resource: tuple[Kind, str | None]) -> None:
         """A watch was opened, or carried something."""

@@ -117,6 +117,11 @@ def _ready(peer: FederationPeer, found: Findings) -> Wanted:
     return Wanted(_UNKNOWN if reason in WAITING else _FALSE, reason, text)
 
 
+def ready_reason(peer: FederationPeer, found: Findings) -> Reason:
+    """The reason of the Ready condition."""
+    return _not_ready(peer, found) or Reason.FRESH
+
+
 def _not_ready(peer: FederationPeer, found: Findings) -> Reason | None:
     """Why the partner may not be relied on, or None."""
     if found.blocked is not None:

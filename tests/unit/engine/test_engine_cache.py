@@ -84,8 +84,15 @@ def test_a_full_list_tells_what_is_gone() -> None:
     other = build_peer("org-d")
     other["metadata"]["namespace"] = "elsewhere"
     cache.put(PEER, other)
-    assert cache.missing_from(PEER, "trust", {"uid-org-b"}) == [key("org-c")]
-    assert len(cache.missing_from(PEER, None, {"uid-org-b"})) == 2
+    assert cache.missing_from(PEER, "trust", {"uid-org-b"}, "5") == [key("org-c")]
+    assert len(cache.missing_from(PEER, None, {"uid-org-b"}, "5")) == 2
+
+
+def test_what_was_written_after_a_list_is_not_gone() -> None:
+    cache = Cache()
+    cache.put(PEER, build_peer("org-b", 6))
+    assert cache.missing_from(PEER, "trust", set(), "5") == []
+    assert cache.missing_from(PEER, "trust", set(), "6") == [key("org-b")]
 
 
 EVENTS = st.permutations(

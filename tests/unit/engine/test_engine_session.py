@@ -23,7 +23,7 @@ class Heard:
     def on_objects(self, kind: Kind, objects: list[dict[str, Any]]) -> None:
         self.objects += [each["metadata"]["name"] for each in objects]
 
-    def on_listed(self, kind: Kind, namespace: str | None, uids: set[str]) -> None:
+    def on_listed(self, kind: Kind, namespace: str | None, uids: set[str], version: str) -> None:
         self.lists.append(uids)
 
 
@@ -38,7 +38,10 @@ def watches(clock: FakeClock, heard: Heard) -> Watches:
 
 
 def page(*names: str, more: str = "") -> dict[str, Any]:
-    return {"items": [build_peer(name) for name in names], "metadata": {"continue": more}}
+    return {
+        "items": [build_peer(name) for name in names],
+        "metadata": {"continue": more, "resourceVersion": "9"},
+    }
 
 
 @pytest.mark.parametrize(
