@@ -8,7 +8,8 @@ Rules (exchange.md, The handshake; resources.md, FederationPeer; security.md R-H
 - A different key never replaces, extends or removes a pin.
 - Nothing is accepted while the clock is behind what was already seen, while the partner is
   suspended, or while two peers claim one kernel id or one credential.
-- A failed renewal keeps the proven state until its deadline.
+- A failed renewal keeps the proven state until its deadline, and so does a trust domain of ours that
+  may not sign for now: what a partner proved is not undone by a trouble of ours.
 - The status is a function of the old status, the view and now: any number of looks, in any order,
   end in the same state, and a look that changes nothing writes nothing.
 - A refused envelope from outside changes nothing at all, so that strangers cause no write (R-D2).
@@ -152,6 +153,7 @@ def _look(peer: FederationPeer, view: PeerView, told: Recalled, now: int) -> Fin
     found = Findings(
         now=now,
         blocked=_blocked(peer, view),
+        speechless=view.domain is None or view.domain.public_key is None,
         bearer_token_missing=view.bearer_token_missing,
         anchors=peer.anchors,
         pin=told.pin,
@@ -186,8 +188,8 @@ def _blocked(peer: FederationPeer, view: PeerView) -> Reason | None:
         return Reason.KERNEL_ID_CONFLICT
     if view.shared_fingerprint:
         return Reason.CREDENTIAL_CONFLICT
-    if view.domain.public_key is None or view.domain.seal_key is None:
-        return Reason.TRUST_DOMAIN_NOT_READY
+    if view.domain.seal_key is None:
+        return Reason.TRUST_DOMAIN_NOT_READY  # no pin can be told from a forged one
     return None
 
 
@@ -210,7 +212,12 @@ def _standing_of(peer: FederationPeer, view: PeerView, told: Recalled, now: int)
 
 def _next_handshake(peer: FederationPeer, found: Findings) -> int | None:
     """When to ask the partner next; None: not until something changes."""
-    if peer.spec.endpoint is None or found.blocked is not None or found.bearer_token_missing:
+    if (
+        peer.spec.endpoint is None
+        or found.blocked is not None
+        or found.speechless
+        or found.bearer_token_missing
+    ):
         return None
     if not found.anchors and found.standing not in (Standing.FRESH, Standing.STALE):
         return None
@@ -306,7 +313,7 @@ def _after_refusal(
 
 def _after_failure(peer: FederationPeer, view: PeerView, found: Findings, failed: Failed) -> Findings:
     """A handshake of ours failed: keep what is proven, say why, and try again later."""
-    if found.blocked is not None:
+    if found.blocked is not None or found.speechless:
         return found  # it was asked before that: how it ended says nothing about the partner
     uid = peer.metadata.uid
     fresh = found.standing is Standing.FRESH

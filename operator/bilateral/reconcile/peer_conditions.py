@@ -104,6 +104,8 @@ def _ready(peer: FederationPeer, found: Findings) -> Wanted:
     reason = _not_ready(peer, found)
     if reason is None:
         failing = "" if found.failure is None else f" Renewal fails: {sentence(found.failure)}"
+        if found.speechless:
+            failing = f" No renewal: {sentence(Reason.TRUST_DOMAIN_NOT_READY)}"
         due = format_time(found.pin.rotation_due) if found.pin is not None else ""
         return Wanted(_TRUE, Reason.FRESH, f"Pinned until {due}.{failing}")
     text = sentence(reason)
@@ -132,6 +134,8 @@ def _not_ready(peer: FederationPeer, found: Findings) -> Reason | None:
         return _UNUSABLE[found.standing]
     if not found.anchors:
         return Reason.MISSING_TRUST_ANCHOR
+    if found.speechless:
+        return Reason.TRUST_DOMAIN_NOT_READY
     if peer.spec.endpoint is None:
         return Reason.AWAITING_ENVELOPE
     if found.bearer_token_missing:

@@ -43,12 +43,14 @@ class Standing(StrEnum):
 class Findings:
     """Everything that a look found out; conditions, status and outputs follow from it alone.
 
-    Times are Unix seconds. ``failure`` is why our last attempt failed, or None; ``acknowledged``
-    whether they accepted an envelope of ours, or None where nothing is known.
+    Times are Unix seconds. ``speechless`` is whether our own trust domain may not sign; ``failure``
+    is why our last attempt failed, or None; ``acknowledged`` whether they accepted an envelope of
+    ours, or None where nothing is known.
     """
 
     now: int
     blocked: Reason | None
+    speechless: bool
     bearer_token_missing: bool
     anchors: tuple[PublicKey, ...]
     pin: Pin | None

@@ -332,13 +332,12 @@ def test_a_pin_from_the_future_is_not_very_fresh(world: World) -> None:
     ("change", "expected"),
     [
         ({"domain": None}, ("False", "TrustDomainNotFound")),
-        ({"domain": DomainView(trust_domain(), None, SEAL)}, ("Unknown", "TrustDomainNotReady")),
         ({"domain": DomainView(trust_domain(), OURS.public_key, None)}, ("Unknown", "TrustDomainNotReady")),
         ({"kernel_id_taken": True}, ("False", "KernelIdConflict")),
         ({"shared_fingerprint": True}, ("False", "CredentialConflict")),
         ({"clock_regressed": True}, ("False", "ClockRegressed")),
     ],
-    ids=["no domain", "no key", "no seal", "kernel id", "fingerprint", "clock"],
+    ids=["no domain", "no seal", "kernel id", "fingerprint", "clock"],
 )
 def test_nothing_is_relied_on_or_asked_meanwhile_and_all_is_well_after(
     world: World, change: dict[str, Any], expected: tuple[str, str]
@@ -356,6 +355,21 @@ def test_nothing_is_relied_on_or_asked_meanwhile_and_all_is_well_after(
     world.view = good
     world.look()
     assert world.condition() == ("True", "Fresh")
+
+
+def test_a_key_of_ours_that_may_not_sign_stops_asking_but_not_trusting(world: World) -> None:
+    world.view = replace(world.view, domain=DomainView(trust_domain(), None, SEAL))
+    assert not world.look().handshake_due
+    assert world.condition() == ("Unknown", "TrustDomainNotReady")
+    world.view = World().view
+    pinned(world)
+    world.view = replace(world.view, domain=DomainView(trust_domain(), None, SEAL))
+    outcome = world.look(Received(envelope(timestamp=world.now + 1), INBOUND))
+    assert isinstance(outcome.refusal, NotReady)
+    assert world.condition() == ("True", "Fresh"), "what was proven stays until its deadline"
+    world.now = NOW + WINDOW
+    world.look()
+    assert world.condition() == ("False", "PeerStale")
 
 
 def test_a_missing_token_stops_asking_but_not_trusting(world: World) -> None:
