@@ -20,6 +20,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from json.encoder import encode_basestring
 
 from bilateral.protocol.errors import MalformedDocument
 from bilateral.protocol.numbers import INT64_MIN, SAFE_INTEGER_MAX, UINT64_MAX, format_double
@@ -31,6 +32,7 @@ __all__ = [
     "JSON",
     "Limits",
     "canonical_bytes",
+    "canonical_string",
     "parse_json",
     "require_signable",
     "sha256_hex",
@@ -39,7 +41,6 @@ __all__ = [
 _PLAIN_ENCODER = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
 )
-_STRING_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 # Written literally by RFC 8785 and escaped by older chio: two forms, hence in nothing that we sign.
 _AMBIGUOUS_CONTROL = re.compile("[\x7f-\x9f]")
@@ -61,6 +62,11 @@ def canonical_bytes(value: JSON) -> bytes:
         raise MalformedDocument("lone-surrogate") from None
     except RecursionError:
         raise MalformedDocument("too-deep") from None
+
+
+def canonical_string(text: str) -> str:
+    """Write one string as it stands in canonical JSON, quotes included."""
+    return encode_basestring(text)
 
 
 def sha256_hex(data: bytes) -> str:
@@ -118,7 +124,7 @@ def _is_plain(value: JSON) -> bool:
 def _write(value: JSON, emit: Callable[[str], None]) -> None:
     """Append the canonical form of any value, piece by piece."""
     if isinstance(value, str):
-        emit(_STRING_ENCODER.encode(value))
+        emit(canonical_string(value))
     elif value is None:
         emit("null")
     elif isinstance(value, bool):
@@ -146,7 +152,7 @@ def _write_object(members: dict[str, JSON], emit: Callable[[str], None]) -> None
     separator = "{"
     for name in sorted(members, key=_utf16_units):
         emit(separator)
-        emit(_STRING_ENCODER.encode(name))
+        emit(canonical_string(name))
         emit(":")
         _write(members[name], emit)
         separator = ","

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bilateral.protocol.canonical import canonical_bytes
 from bilateral.protocol.errors import DocumentTooLarge, MalformedDocument, ProtocolError, UnsupportedSchema
 from bilateral.protocol.handshake import HANDSHAKE_SCHEMA, Challenge, Envelope, build_envelope, parse_envelope
 from bilateral.protocol.keys import verify_signature
@@ -241,6 +242,17 @@ def test_every_envelope_reads_back_and_verifies(local: str, remote: str, nonce: 
     received = parse_envelope(envelope.to_json())
     assert received == envelope
     verify_signature(KEY_B.public_key, received.challenge.canonical_bytes(), received.signature)
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@given(schema=TEXT, local=TEXT, remote=TEXT, nonce=TEXT, timestamp=st.integers(0, 2**53 - 1))
+def test_the_signed_bytes_are_canonical_whatever_the_members_hold(
+    schema: str, local: str, remote: str, nonce: str, timestamp: int
+) -> None:
+    challenge = Challenge(schema, local, remote, nonce, timestamp)
+    assert challenge.canonical_bytes() == canonical_bytes(challenge.to_members())
 
 
 @given(at=st.integers(0, len(WIRE) - 1), byte=st.integers(0, 255))
