@@ -1,0 +1,232 @@
+"""One organisation of the story: its cluster, its operator and its platform engineer's two programs.
+
+The cluster is a real API server without a node, so the operator runs as a process, with the chart's
+ServiceAccount and no other rights. Everything lies in one folder and listens on loopback.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from demo.manifests import Manifest
+
+from testbed.build import build_kubernetes
+from testbed.chart import RELEASE
+from testbed.cluster import Cluster
+from testbed.errors import CommandError
+from testbed.operator import OperatorProcess, OperatorSettings
+
+NAMESPACE = "trust"
+_TOKEN_SECONDS = 86400  # an operator that is left running (KEEP=1) may work for a day
+_COMMAND_SECONDS = 60
+
+
+class Organisation:
+    """An organisation named `name` (its TrustDomain's too); `title` is what the story calls it."""
+
+    def __init__(self, name: str, title: str, directory: Path, *, tied: bool) -> None:
+        self.name = name
+        self.title = title
+        self.directory = directory
+        self._tied = tied
+        self._cluster: Cluster | None = None
+        self._operator: OperatorProcess | None = None
+
+    # Life
+
+    def start_cluster(self) -> None:
+        """Start the API server, and install the CRDs and the chart's ServiceAccount with its rights."""
+        self._cluster = Cluster.start(self.directory, tied=self._tied)
+        self._cluster.install_crds()
+        self._cluster.kubectl("create", "namespace", NAMESPACE)
+        self._cluster.install_chart(NAMESPACE)
+
+    def start_operator(self) -> None:
+        """Start the operator and return when it says that it is ready."""
+        settings = OperatorSettings(
+            kubeconfig=self.cluster.service_account_kubeconfig(NAMESPACE, RELEASE, seconds=_TOKEN_SECONDS),
+            namespaces=(NAMESPACE,),
+            lease_namespace=NAMESPACE,
+        )
+        self._operator = OperatorProcess(settings, self.directory / "operator")
+        self._operator.start(wait=False)
+        self.cluster.adopt("operator", self._operator.record)  # they end together, whatever happens
+        self._operator.wait_ready()
+
+    def stop(self) -> None:
+        """End operator and cluster at once; what was never started is no matter."""
+        if self._operator is not None:
+            self._operator.close()
+        if self._cluster is not None:
+            self._cluster.stop()
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster, once it was started."""
+        if self._cluster is None:
+            raise RuntimeError(f"{self.title} has no cluster yet")
+        return self._cluster
+
+    @property
+    def operator(self) -> OperatorProcess:
+        """The operator, once it was started."""
+        if self._operator is None:
+            raise RuntimeError(f"{self.title} has no operator yet")
+        return self._operator
+
+    @property
+    def logs(self) -> list[Path]:
+        """The logs that there are, the operator's first."""
+        operator = [] if self._operator is None else [self._operator.log_file]
+        return [*operator, *sorted((self.directory / "logs").glob("*.log"))]
+
+    def log_tail(self, lines: int) -> list[str]:
+        """Return the last lines of the operator's log."""
+        return [] if self._operator is None else self._operator.log_text().splitlines()[-lines:]
+
+    # The platform engineer
+
+    @property
+    def kubectl_program(self) -> Path:
+        """The kubectl that belongs to the cluster."""
+        return build_kubernetes().kubectl
+
+    def kubectl(self, *words: str, given: str | None = None) -> str:
+        """Run kubectl in the namespace and return what it printed. Raises CommandError."""
+        return self.cluster.kubectl("-n", NAMESPACE, *words, input=given)
+
+    def apply(self, manifest: Manifest) -> None:
+        """Apply a manifest, as `kubectl apply -f` does. Raises CommandError."""
+        self.kubectl("apply", "-f", "-", given=yaml.safe_dump(manifest, sort_keys=False))
+
+    def bilateral(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the CLI in the namespace; raises CommandError unless it says that all is well."""
+        program = Path(sys.executable).parent / "bilateral"
+        answer = subprocess.run(
+            [program, *words, "-n", NAMESPACE],
+            env=os.environ | {"KUBECONFIG": str(self.cluster.kubeconfig)},
+            capture_output=True, text=True, check=False, timeout=_COMMAND_SECONDS,
+        )  # fmt: skip
+        if answer.returncode != 0:
+            raise CommandError(("bilateral", *words), answer.returncode, answer.stdout, answer.stderr)
+        return answer
+
+    def bilateral_check(self, file: Path) -> str:
+        """Return what `bilateral export --check` prints for a partner's file."""
+        return self.bilateral("export", "--check", str(file)).stdout
+
+    def may(self, verb: str, resource: str, namespace: str) -> str:
+        """Return what `kubectl auth can-i` says of the operator's ServiceAccount: yes or no."""
+        account = f"--as=system:serviceaccount:{NAMESPACE}:{RELEASE}"
+        answer = self.cluster.run_kubectl("auth", "can-i", verb, resource, "-n", namespace, account)
+        return answer.stdout.strip()
+
+    # What can be seen
+
+    @property
+    def server_version(self) -> str:
+        """The API server's own version."""
+        version: str = self.cluster.request("GET", "/version").json()["gitVersion"]
+        return version
+
+    def domain(self) -> Manifest:
+        """Return our TrustDomain's status; empty while there is none."""
+        found = self.cluster.get("trustdomains.bilateral.dev", self.name, NAMESPACE) or {}
+        status: Manifest = found.get("status", {})
+        return status
+
+    def domain_ready(self) -> str | None:
+        """Return the status of our TrustDomain's condition Ready."""
+        conditions = self.domain().get("conditions", [])
+        return next((found["status"] for found in conditions if found["type"] == "Ready"), None)
+
+    def authority(self) -> str:
+        """Return our certificate authority's certificate as PEM, as partners get it."""
+        certificate: str = self.domain()["certificateAuthority"]["certificate"]
+        return certificate
+
+    def listed_peers(self) -> set[str]:
+        """Return the kernel ids in the Secret that kernels mount: whom they may rely on now."""
+        secret = self.cluster.get("secrets", f"{self.name}-peers", NAMESPACE) or {}
+        text = base64.b64decode(secret.get("data", {}).get("peers.json", ""))
+        return {peer["kernelId"] for peer in json.loads(text or b"[]")}
+
+    def peer(self, name: str) -> PeerStatus:
+        """Return what the operator found out about a partner."""
+        found = self.cluster.get("federationpeers.bilateral.dev", name, NAMESPACE)
+        return PeerStatus(found or {})
+
+    def secret_names(self) -> set[str]:
+        """Return the names of the Secrets in the namespace."""
+        return set(self.kubectl("get", "secrets", "-o", "name").split())
+
+    def status_writes(self, since: int, partner: str) -> int:
+        """Count the operator's writes to a FederationPeer's status after a position in the audit log."""
+        events = self.cluster.audit_events(
+            user=f"system:serviceaccount:{NAMESPACE}:{RELEASE}", resource="federationpeers", since=since
+        )
+        return sum(event.is_write and event.name == partner for event in events)
+
+    def writes(self, since: int) -> int:
+        """Count all writes of the operator, except to its Lease, after a position in the audit log."""
+        events = self.cluster.audit_events(user=f"system:serviceaccount:{NAMESPACE}:{RELEASE}", since=since)
+        return sum(event.is_write and event.resource != "leases" for event in events)
+
+
+class PeerStatus:
+    """A FederationPeer's status, with what the story asks of it; absent members are None."""
+
+    def __init__(self, obj: Manifest) -> None:
+        self._obj = obj
+        self._status: dict[str, Any] = obj.get("status", {})
+
+    def __repr__(self) -> str:
+        words = [f"{name}={status} ({reason})" for name, (status, reason) in self.conditions.items()]
+        return ", ".join(words) or "no status"
+
+    @property
+    def conditions(self) -> dict[str, tuple[str, str]]:
+        """Status and reason of every condition, by type."""
+        return {
+            condition["type"]: (condition["status"], condition["reason"])
+            for condition in self._status.get("conditions", [])
+        }
+
+    @property
+    def ready(self) -> tuple[str, str] | None:
+        """Status and reason of Ready."""
+        return self.conditions.get("Ready")
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the partner accepted our envelope."""
+        return self.conditions.get("AcknowledgedByPeer", ("", ""))[0] == "True"
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether the status is about the spec as it stands."""
+        return bool(self._status.get("observedGeneration") == self._obj.get("metadata", {}).get("generation"))
+
+    @property
+    def pin(self) -> dict[str, str]:
+        """The pin; empty when there is none."""
+        return self._status.get("pin") or {}
+
+    @property
+    def next_handshake(self) -> str | None:
+        """When the partner is asked next."""
+        return self._status.get("nextHandshakeTime")
+
+    def changed_at(self, condition: str) -> str | None:
+        """When a condition's status last flipped."""
+        for found in self._status.get("conditions", []):
+            if found["type"] == condition:
+                return str(found["lastTransitionTime"])
+        return None
