@@ -3,25 +3,18 @@
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support.waiting import wait_for
 from testbed.audit import WRITE_VERBS
 from testbed.cluster import Cluster
 from testbed.errors import CommandError, TestBedError
 from testbed.locations import TESTS
 from testbed.processes import is_running
 from testbed.state import read_state
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "not within the time allowed"
-        time.sleep(0.05)
 
 
 def test_the_crds_are_served(cluster: Cluster) -> None:
@@ -96,7 +89,7 @@ def test_what_an_object_of_ours_owns_is_collected_with_it(cluster: Cluster, name
     secret = {"metadata": {"name": "org-b-ca", "ownerReferences": [owner]}}
     assert cluster.request("POST", secrets, secret).status == 201
     assert cluster.request("DELETE", f"{peers}/org-b").status == 200
-    wait_until(lambda: cluster.get("secrets", "org-b-ca", namespace) is None)
+    wait_for(lambda: cluster.get("secrets", "org-b-ca", namespace) is None, "the Secret is gone")
 
 
 @pytest.fixture
@@ -121,8 +114,8 @@ def test_a_tied_cluster_ends_with_a_killed_starter(program: subprocess.Popen[str
     assert state is not None
     assert set(state.processes) == {"etcd", "kube-apiserver", "kube-controller-manager"}
     program.send_signal(signal.SIGKILL)
-    wait_until(lambda: not any(is_running(record) for record in state.processes.values()))
-    wait_until(lambda: read_state(tmp_path / "tied") is None)
+    wait_for(lambda: not any(map(is_running, state.processes.values())), "its processes have ended")
+    wait_for(lambda: read_state(tmp_path / "tied") is None, "its state is removed")
 
 
 def test_a_folder_has_one_cluster_at_a_time(cluster: Cluster) -> None:

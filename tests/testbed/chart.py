@@ -25,12 +25,12 @@ ACCESS_KINDS = frozenset(
 )  # fmt: skip
 
 
-def run_helm(*arguments: str | Path) -> str:
-    """Run helm and return what it printed. Raises CommandError."""
+def run_helm(*arguments: str | Path, kubeconfig: Path | None = None) -> str:
+    """Run helm, without a cluster unless one is given, and return what it printed. Raises CommandError."""
     with tempfile.TemporaryDirectory(prefix="helm-") as home:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HELM_")}
         environment |= {f"HELM_{kind}_HOME": home for kind in ("CACHE", "CONFIG", "DATA")}
-        environment["KUBECONFIG"] = os.devnull
+        environment["KUBECONFIG"] = str(kubeconfig or os.devnull)
         command = [str(build_helm()), *map(str, arguments)]
         answer = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
