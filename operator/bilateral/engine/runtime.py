@@ -37,6 +37,7 @@ from bilateral.exchange.client import Outbound, OutboundSettings
 from bilateral.exchange.destinations import Destinations
 from bilateral.exchange.server import Endpoint, EndpointSettings
 from bilateral.exchange.tls import CertificateStore
+from bilateral.protocol.reasons import Reason
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.settings import OperatorSettings
@@ -200,7 +201,9 @@ class Runtime:
             domain = self._views.domain(key.namespace, key.name)
             if domain is not None and domain.host is not None and domain.certificate is not None:
                 served.setdefault(domain.host, (domain.certificate.chain_pem, domain.certificate.key_pem))
-        self._certificates.replace(served)
+        for host in self._certificates.replace(served):
+            # Decisions found it good; what TLS makes of it is the last word.
+            log.warning("a certificate cannot be served", host=host, reason=Reason.CERTIFICATE_INVALID.value)
 
     def _tick(self, lag: float) -> None:
         """Once a second: what is measured rather than counted, and the clock."""
