@@ -2,13 +2,18 @@
 
 Every status is written with the resourceVersion that it was decided from. A conflict means that
 somebody else wrote first: the object is read again and the decision is made anew.
+
+An apply leaves in place what another manager owns: a member that somebody put into the status by
+hand would stay there, or make the rest invalid and keep a wrong status up. Nothing in a status is
+anybody's but ours (R-K9), so where an apply did not end in what was wanted, the status is
+overwritten as a whole.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from bilateral.engine.api import APIError, Conflict, KubernetesAPI, NotFound, path_of
+from bilateral.engine.api import APIError, Conflict, Invalid, KubernetesAPI, NotFound, Object, path_of
 from bilateral.engine.cache import Cache, Key, Kind
 from bilateral.engine.metrics import Metrics
 from bilateral.resources.federationpeer import FederationPeer
@@ -39,19 +44,8 @@ class StatusWriter:
         if (observed.get("status") or {}) == status:
             return False
         kind = Kind(key.kind)
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": KIND_NAMES[kind],
-            "metadata": {
-                "name": key.name,
-                "namespace": key.namespace,
-                "resourceVersion": observed["metadata"]["resourceVersion"],
-            },
-            "status": status,
-        }
-        path = path_of(key.kind, key.namespace, key.name, group=GROUP, version=VERSION, subresource="status")
         try:
-            stored = await self._api.apply(path, body, manager=FIELD_MANAGER)
+            stored = await self._apply(key, status, observed["metadata"]["resourceVersion"])
         except NotFound:
             self._cache.remove(key, observed["metadata"]["uid"])
             raise Decided from None
@@ -64,6 +58,24 @@ class StatusWriter:
         self._metrics.writes.labels(kind.value).inc()
         self._cache.put(kind, stored)
         return True
+
+    async def _apply(self, key: Key, status: dict[str, Any], version: str) -> Object:
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": KIND_NAMES[Kind(key.kind)],
+            "metadata": {"name": key.name, "namespace": key.namespace, "resourceVersion": version},
+            "status": status,
+        }
+        path = path_of(key.kind, key.namespace, key.name, group=GROUP, version=VERSION, subresource="status")
+        try:
+            stored = await self._api.apply(path, body, manager=FIELD_MANAGER)
+        except Invalid:
+            pass  # with what somebody else owns it may make no sense
+        else:
+            if stored.get("status") == status:
+                return stored
+            version = stored["metadata"]["resourceVersion"]
+        return await self._api.overwrite(path, {"status": status}, version, manager=FIELD_MANAGER)
 
     async def read(self, key: Key) -> None:
         """Bring the cache up to date about one object."""

@@ -1,0 +1,108 @@
+"""Pins that this operator did not write for this object count for nothing, and are proven anew by themselves.
+
+Proves R-K9 (authenticated status), R-B1 (a restore cannot resurrect trust) and R-H6 (a pin of the future).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cluster.scene import DOMAINS, PEERS, SECRETS, Scene, condition_of, open_scene
+from support.waiting import wait_for
+from testbed.cluster import Cluster
+
+OTHER_KEY = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # RFC 8032, test 1
+
+EDITS = {
+    "another key": {"publicKey": OTHER_KEY},
+    "a later deadline": {"rotationDue": "2099-01-01T00:00:00Z"},
+    "made earlier": {"establishedAt": "2020-01-01T00:00:00Z"},
+    "made in the future": {"establishedAt": "2098-12-31T00:00:00Z"},
+    "an older envelope, so that it could be replayed": {"envelopeTimestamp": "2020-01-01T00:00:00Z"},
+    "no nonces, so that one could be replayed": {"envelopeNonces": []},
+    "another nonce": {"envelopeNonces": ["0" * 32]},
+    "a made-up seal": {"seal": "0" * 64},
+}
+
+
+@pytest.fixture(scope="module")
+def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """An operator, a trust domain, and a proven peer for each case."""
+    with open_scene(cluster, tmp_path_factory.mktemp("pins")) as scene:
+        operator = scene.operator()
+        scene.add_domain(url=operator.url)
+        for name in [*map(peer_of, EDITS), "source", "target", "restored"]:
+            scene.add_peer(name)
+        scene.wait_ready(*map(peer_of, EDITS), "source", "target", "restored")
+        yield scene
+
+
+def peer_of(case: str) -> str:
+    return f"peer-{list(EDITS).index(case)}"
+
+
+def assert_recovers(scene: Scene, name: str) -> None:
+    """With the partner back, a handshake proves the key again: nobody has to help."""
+    scene.wake(name)
+    (peer,) = scene.wait_ready(name)
+    assert peer["status"]["pin"]["publicKey"] == peer["spec"]["trustAnchors"][0]["publicKey"]
+    assert condition_of(peer, "Pinned")["reason"] == "Pinned"
+
+
+def assert_tampered(scene: Scene, name: str) -> dict[str, Any]:
+    """The pin counts as absent, and the object says so, while the partner cannot be asked."""
+    peer = scene.wait(PEERS, name, "PinTampered", status="False")
+    assert "pin" not in peer["status"]
+    wait_for(lambda: "PinTampered" in scene.event_reasons(name), "an event")
+    wait_for(lambda: scene.kernel(name) not in scene.listed_peers(), "withdrawal from the list")
+    return peer
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_a_pin_edited_by_hand_is_nothing(scene: Scene, case: str) -> None:
+    name = peer_of(case)
+    scene.silence(name)
+    scene.patch(PEERS, name, {"status": {"pin": EDITS[case]}}, "status")
+    assert_tampered(scene, name)
+    assert_recovers(scene, name)
+
+
+def test_a_pin_copied_to_another_object_is_nothing(scene: Scene) -> None:
+    scene.silence("target")
+    pin = scene.get(PEERS, "source")["status"]["pin"]
+    scene.patch(PEERS, "target", {"status": {"pin": pin}}, "status")
+    assert_tampered(scene, "target")
+    scene.wait_ready("source")
+    assert_recovers(scene, "target")
+
+
+def test_a_status_restored_from_a_backup_is_nothing_for_the_new_object(scene: Scene) -> None:
+    scene.silence("restored")
+    backup = scene.get(PEERS, "restored")
+    scene.delete(PEERS, "restored")
+    wait_for(lambda: scene.kernel("restored") not in scene.listed_peers(), "withdrawal")
+    kept = {key: backup[key] for key in ("apiVersion", "kind", "spec")}
+    scene.create(PEERS, kept | {"metadata": {"name": "restored"}})
+    scene.patch(PEERS, "restored", {"status": backup["status"]}, "status")
+    assert_tampered(scene, "restored")
+    assert_recovers(scene, "restored")
+
+
+def test_pins_without_the_seal_that_made_them_are_nothing(scene: Scene) -> None:
+    """The Secret of the seal is gone: a new one is made, and every partner proves its key again."""
+    before = {each["metadata"]["name"]: each["status"]["pin"] for each in scene.objects(PEERS)}
+    asked = scene.asked(*before)
+    scene.delete(SECRETS, "org-a-seal")
+    wait_for(lambda: scene.secret("org-a-seal"), "a new seal")
+
+    def resealed() -> bool:
+        pins = {each["metadata"]["name"]: each["status"].get("pin") for each in scene.objects(PEERS)}
+        return all(pin is not None and pin["seal"] != before[name]["seal"] for name, pin in pins.items())
+
+    wait_for(resealed, "every pin made anew")
+    scene.wait_ready(*before)
+    assert scene.asked(*before) >= asked + len(before)
+    assert scene.wait(DOMAINS, "org-a", "Ready")["status"]["publicKey"]
