@@ -53,25 +53,33 @@ def main() -> int:
 
 
 def _perform(cast: Cast, *, keep: bool) -> int:
-    """Tell the story and clean up: everything ends here unless it is to be kept and all went well."""
-    kept = False
+    """Tell the story and clean up; what a failure left to look at (the logs) stays, and so does what is kept."""
     try:
         tell_story(cast, keep=keep)
-        kept = keep
     except KeyboardInterrupt:
-        cast.teller.say("\ninterrupted: everything is being ended")
+        _end(cast)
+        cast.teller.say("\nInterrupted; everything has been ended.")
+        shutil.rmtree(cast.directory, ignore_errors=True)
         return INTERRUPTED
     except (Unexpected, TestBedError, OSError, ValueError) as error:
         # OSError and ValueError: an endpoint that does not answer, or not with JSON, is a failed check too.
-        cast.stop()
+        _end(cast)
         _explain_failure(cast, error)
         return 1
-    finally:
-        if not kept:
-            cast.stop()
-    if not kept:
+    except BaseException:
+        _end(cast)
+        raise
+    if not keep:
+        _end(cast)
         shutil.rmtree(cast.directory, ignore_errors=True)
     return 0
+
+
+def _end(cast: Cast) -> None:
+    """End everything that runs; a second Ctrl-C does not get in between."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    cast.stop()
 
 
 def tell_story(cast: Cast, *, keep: bool) -> None:
