@@ -18,7 +18,8 @@ from testbed.state import read_state
 
 
 def test_the_crds_are_served(cluster: Cluster) -> None:
-    assert cluster.kubectl("get", "trustdomains,federationpeers", "--all-namespaces") == ""
+    served = cluster.kubectl("api-resources", "--api-group=bilateral.dev", "--output=name").split()
+    assert sorted(served) == ["federationpeers.bilateral.dev", "trustdomains.bilateral.dev"]
 
 
 def test_a_refused_command_carries_what_kubectl_said(cluster: Cluster) -> None:
