@@ -44,6 +44,7 @@ check: install testbed  ## Format, lint, types, import contracts, generated file
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m bilateral.resources.crds --check crds
+	$(BIN)/python -m bilateral.reference --check docs/reference.md
 	$(TESTBED) lint-chart
 
 demo: install  ## Two clusters, two organisations, one story; KEEP=1 leaves it running
@@ -57,8 +58,9 @@ cluster-down: install  ## End it again: make cluster-down DIR=folder
 	@test -n "$(DIR)" || { echo "error: say which: make cluster-down DIR=folder" >&2; exit 1; }
 	@$(TESTBED) down "$(DIR)"
 
-crds: install  ## Generate crds/ from the types in bilateral.resources
+crds: install  ## Generate crds/ and docs/reference.md from the types in bilateral.resources
 	@$(BIN)/python -m bilateral.resources.crds crds
+	@$(BIN)/python -m bilateral.reference docs/reference.md
 
 bench: install testbed  ## Run the benchmarks (N peers); each prints a table and one JSON line
 	@PYTHONPATH=tests $(BIN)/python bench/accept.py

@@ -18,7 +18,7 @@ from support.waiting import wait_for
 from testbed.chart import lint_chart, render_chart, run_helm
 from testbed.cluster import Cluster
 from testbed.errors import CommandError
-from testbed.locations import CHART, CRDS
+from testbed.locations import CHART, CRDS, REPOSITORY
 
 # Every value that changes which manifests there are or what shape they have, each with its alternatives.
 CHOICES: dict[str, list[dict[str, object]]] = {
@@ -283,6 +283,12 @@ def test_every_value_is_in_the_schema_and_every_schema_member_has_a_default() ->
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert set(schema["properties"]) - {"global"} == set(values)
+
+
+def test_every_value_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "install.md").read_text()
+    names = set(yaml.safe_load((CHART / "values.yaml").read_text()))
+    assert {name for name in names if f"`{name}" not in text} == set()
 
 
 # As a whole
