@@ -32,6 +32,7 @@ class AuditEvent:
 
     user: str
     verb: str
+    group: str
     resource: str
     subresource: str
     namespace: str
@@ -66,6 +67,7 @@ def parse_event(line: bytes) -> AuditEvent:
     return AuditEvent(
         user=event["user"].get("username", ""),
         verb=event["verb"],
+        group=target.get("apiGroup", ""),
         resource=target.get("resource", ""),
         subresource=target.get("subresource", ""),
         namespace=target.get("namespace", ""),
