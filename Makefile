@@ -63,9 +63,9 @@ crds: install  ## Generate crds/ and docs/reference.md from the types in bilater
 	@$(BIN)/python -m bilateral.reference docs/reference.md
 
 bench: install testbed  ## Run the benchmarks (N peers); each prints a table and one JSON line
-	@PYTHONPATH=tests $(BIN)/python bench/accept.py
-	@PYTHONPATH=tests $(BIN)/python bench/endpoint.py
-	@PYTHONPATH=tests $(BIN)/python bench/peers.py $(N)
+	@PYTHONPATH=tests:. $(BIN)/python bench/accept.py
+	@PYTHONPATH=tests:. $(BIN)/python bench/endpoint.py
+	@PYTHONPATH=tests:. $(BIN)/python bench/peers.py $(N)
 
 lock: install  ## Resolve the dependencies anew into requirements/*.lock
 	@$(PYTHON) -m venv .cache/lock
