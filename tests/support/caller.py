@@ -75,6 +75,8 @@ class Caller:
             ("127.0.0.1", self._port), timeout=_TIMEOUT, source_address=(self._source, 0)
         )
         try:
+            # http.client sends head and body apart; the second would wait for the first one's ACK.
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._context.wrap_socket(plain, server_hostname=self._name or "127.0.0.1") as secure:
                 yield secure
         finally:
