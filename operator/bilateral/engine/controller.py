@@ -170,11 +170,12 @@ class Controller:
                 return
             now = self._guard.now()
             outcome = reconcile_trust_domain(domain, self._views.trust_domain(domain), now)
+            foreign = self._secrets.foreign(key.namespace)
             made = [
                 await self._secrets.generate(domain, each, now) for each in outcome.generate if self._holds()
             ]
-            if any(made):
-                continue  # what was made is in view now, and more may follow from it
+            if any(made) or self._secrets.foreign(key.namespace) != foreign:
+                continue  # what was made, or found taken, is in view now, and more may follow from it
             await self._write(key, raw, outcome.status.to_wire())
             self._on_domain(key)
             if outcome.next_at is not None:

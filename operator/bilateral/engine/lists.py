@@ -83,12 +83,18 @@ class PeerLists:
             domain = TrustDomain.parse(raw)
         except InvalidResource:
             return
-        self._written_at[key] = self._clock.monotonic()
         parts = build_parts(self._lines.get(key, {}).values(), self._parts_there(domain))
         for number, data in enumerate(parts):
             name = domain.peers_secret_name if number == 0 else f"{domain.peers_secret_name}-{number}"
-            if not await self._secrets.write(domain, WrittenSecret(name, data)):
+            was_foreign = name in self._secrets.foreign(key.namespace)
+            place = Key(Kind.SECRET, key.namespace, name)
+            version = self._cache.resource_version(place)
+            written = await self._secrets.write(domain, WrittenSecret(name, data))
+            if self._cache.resource_version(place) != version:
+                self._written_at[key] = self._clock.monotonic()
+            if not written:
                 self._queue.add(key, due=self._clock.monotonic() + WRITE_SECONDS)
+            if not written or was_foreign:  # its status tells of it
                 self._queue.add(Key(Kind.TRUST_DOMAIN, key.namespace, key.name))
 
     def _parts_there(self, domain: TrustDomain) -> int:

@@ -113,6 +113,13 @@ class SecretWriter:
                 body["metadata"]["resourceVersion"] = version
                 path = path_of(Kind.SECRET, namespace, name, group="", version="v1")
                 stored = await self._api.apply(path, body, manager=FIELD_MANAGER)
+                if stored.get("data") != body["data"]:  # an apply leaves what somebody else added
+                    stored = await self._api.overwrite(
+                        path,
+                        {"data": body["data"]},
+                        stored["metadata"]["resourceVersion"],
+                        manager=FIELD_MANAGER,
+                    )
         except AlreadyExists:
             if Key(Kind.SECRET, namespace, name) not in self._cache:
                 self._foreign.add((namespace, name))
