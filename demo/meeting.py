@@ -7,7 +7,7 @@ from pathlib import Path
 
 from demo.cast import PATIENCE_SECONDS, Cast
 from demo.manifests import load_example, with_anchor, with_endpoint, with_window
-from demo.organisation import NAMESPACE, Organisation
+from demo.organisation import NAMESPACE, OPERATOR_NAMESPACE, Organisation
 from demo.outsider import post_envelope
 from demo.telling import Unexpected, expect, require
 
@@ -27,10 +27,13 @@ def start(cast: Cast) -> None:
     with tell.check("each operator is ready, as a process with that account's rights") as line:
         cast.start_operators()
         line.add(f": ports {', '.join(str(organisation.operator.port) for organisation in cast.both)}")
-    with tell.check("least rights: neither may list Secrets of kube-system, nor ask for one by name"):
+    with tell.check("least rights: it may list Secrets of namespace trust, and of no other one"):
         for organisation in cast.both:
-            for verb, where in (("list", "kube-system"), ("get", NAMESPACE)):
-                expect(f"may it {verb} secrets in {where}", organisation.may(verb, "secrets", where), "no")
+            for where, expected in ((NAMESPACE, "yes"), (OPERATOR_NAMESPACE, "no"), ("kube-system", "no")):
+                expect(
+                    f"may it list secrets of {where}", organisation.may("list", "secrets", where), expected
+                )
+            require("the audit log", organisation.is_audited(), "calls of the operator", "none")
 
 
 def introduce(cast: Cast) -> bytes:
@@ -40,7 +43,7 @@ def introduce(cast: Cast) -> bytes:
     """
     tell = cast.teller
     tell.chapter("Who they are: manifests of examples/, only endpoint.url replaced (no such names here)")
-    tell.command("kubectl apply -n trust -f trustdomain.yaml")
+    tell.command("kubectl apply -n trust -f trustdomain.yaml      # on each side")
     for organisation in cast.both:
         _introduce_one(cast, organisation)
     with tell.check(

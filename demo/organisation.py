@@ -24,6 +24,8 @@ from testbed.errors import CommandError
 from testbed.operator import OperatorProcess, OperatorSettings
 
 NAMESPACE = "trust"
+OPERATOR_NAMESPACE = "bilateral"
+_ACCOUNT = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{RELEASE}"
 _TOKEN_SECONDS = 86400  # an operator that is left running (KEEP=1) may work for a day
 _COMMAND_SECONDS = 60
 
@@ -45,15 +47,15 @@ class Organisation:
         """Start the API server, and install the CRDs and the chart's ServiceAccount with its rights."""
         self._cluster = Cluster.start(self.directory, tied=self._tied)
         self._cluster.install_crds()
-        self._cluster.kubectl("create", "namespace", NAMESPACE)
-        self._cluster.install_chart(NAMESPACE)
+        for name in (OPERATOR_NAMESPACE, NAMESPACE):
+            self._cluster.kubectl("create", "namespace", name)
+        self._cluster.install_chart(OPERATOR_NAMESPACE, {"watchNamespaces": [NAMESPACE]})
 
     def start_operator(self) -> None:
         """Start the operator and return when it says that it is ready."""
+        account = self.cluster.service_account_kubeconfig(OPERATOR_NAMESPACE, RELEASE, seconds=_TOKEN_SECONDS)
         settings = OperatorSettings(
-            kubeconfig=self.cluster.service_account_kubeconfig(NAMESPACE, RELEASE, seconds=_TOKEN_SECONDS),
-            namespaces=(NAMESPACE,),
-            lease_namespace=NAMESPACE,
+            kubeconfig=account, namespaces=(NAMESPACE,), lease_namespace=OPERATOR_NAMESPACE
         )
         self._operator = OperatorProcess(settings, self.directory / "operator")
         self._operator.start(wait=False)
@@ -124,8 +126,9 @@ class Organisation:
 
     def may(self, verb: str, resource: str, namespace: str) -> str:
         """Return what `kubectl auth can-i` says of the operator's ServiceAccount: yes or no."""
-        account = f"--as=system:serviceaccount:{NAMESPACE}:{RELEASE}"
-        answer = self.cluster.run_kubectl("auth", "can-i", verb, resource, "-n", namespace, account)
+        answer = self.cluster.run_kubectl(
+            "auth", "can-i", verb, resource, "-n", namespace, f"--as={_ACCOUNT}"
+        )
         return answer.stdout.strip()
 
     # What can be seen
@@ -167,16 +170,18 @@ class Organisation:
         """Return the names of the Secrets in the namespace."""
         return set(self.kubectl("get", "secrets", "-o", "name").split())
 
+    def is_audited(self) -> bool:
+        """Whether the operator's calls are in the audit log: what is counted there means something."""
+        return bool(self.cluster.audit_events(user=_ACCOUNT))
+
     def status_writes(self, since: int, partner: str) -> int:
         """Count the operator's writes to a FederationPeer's status after a position in the audit log."""
-        events = self.cluster.audit_events(
-            user=f"system:serviceaccount:{NAMESPACE}:{RELEASE}", resource="federationpeers", since=since
-        )
+        events = self.cluster.audit_events(user=_ACCOUNT, resource="federationpeers", since=since)
         return sum(event.is_write and event.name == partner for event in events)
 
     def writes(self, since: int) -> int:
         """Count all writes of the operator, except to its Lease, after a position in the audit log."""
-        events = self.cluster.audit_events(user=f"system:serviceaccount:{NAMESPACE}:{RELEASE}", since=since)
+        events = self.cluster.audit_events(user=_ACCOUNT, since=since)
         return sum(event.is_write and event.resource != "leases" for event in events)
 
 
