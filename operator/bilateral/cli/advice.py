@@ -151,6 +151,54 @@ ADVICE: Mapping[Reason, Advice] = {
         "the proven key is no longer among the anchors, so it does not count",
         "Theirs: prove the new key (the next handshake does); yours, if this was a mistake: put it back.",
     ),
+    # Introductions, chains and revocation lists.
+    Reason.SUBJECT_REFUSED: Advice(
+        "the certificate or signing request that should be introduced cannot be signed",
+        "Theirs: send a party's certificate or signing request with a subject and a key of P-256, P-384, Ed25519 "
+        "or RSA from 2048 bits.",
+    ),
+    Reason.INTRODUCTION_INVALID: Advice(
+        "the introduction does not hold what it should, so it is not installed",
+        "Theirs: introduce again, for the certificate of this identity, and hand over the file unchanged.",
+    ),
+    Reason.INTRODUCTION_EXPIRED: Advice(
+        "the introduction, or the authority that made it, is past its end",
+        "Theirs: introduce again, for the certificate of this identity.",
+    ),
+    Reason.AUTHORITY_NOT_PINNED: Advice(
+        "the introduction is by an authority that nobody here pinned",
+        "Yours: name the peer whose authority it is, or compare its fingerprint with them over another channel and "
+        "set authorityFingerprint.",
+    ),
+    Reason.IDENTITY_KEY_MISMATCH: Advice(
+        "the introduction is for another key than this identity's",
+        "Yours: send them the current certificate of this identity, or accept it for the identity that it is for.",
+    ),
+    Reason.REVOCATION_LIST_INVALID: Advice(
+        "a revocation list cannot be read, or its authority did not sign it",
+        "Theirs: publish the list again; until then the last good one counts.",
+    ),
+    Reason.DIRECTORY_INVALID: Advice(
+        "a file of the certified directory cannot be used",
+        "Yours: correct or remove the file that the message names.",
+    ),
+    Reason.NO_CHAIN: Advice(
+        "no authority that the service accepts has signed this identity",
+        "Theirs: introduce this identity; or yours, if another authority should do: set spec.authorities.",
+    ),
+    # The verifier of a service.
+    Reason.UNKNOWN_RAW_KEY_PEER: Advice(
+        "the service presents a raw key, and no known peer lists it",
+        "Yours: name the peer that runs it in spec.peer, with its ed25519: fingerprint in spec.fingerprints.",
+    ),
+    Reason.NOTHING_PINNED: Advice(
+        "nothing is known by which the service could be verified",
+        "Yours: wait for the peer's authority statement, or list its fingerprints or authorities.",
+    ),
+    Reason.VERIFIER_CONTRADICTS_PEER: Advice(
+        "the configured verifier is not one that what is known of the peer allows",
+        "Yours: leave out spec.verifier, or name some of the peer's own fingerprints or authorities in it.",
+    ),
     # Objects and their dependencies.
     Reason.READY: Advice("all is well"),
     Reason.INVALID_SPEC: Advice(

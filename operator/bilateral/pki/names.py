@@ -48,13 +48,14 @@ _TYPES: Mapping[str, x509.ObjectIdentifier] = {
     "state_or_province": NameOID.STATE_OR_PROVINCE_NAME,
     "locality": NameOID.LOCALITY_NAME,
     "common_name": NameOID.COMMON_NAME,
+    "user_id": NameOID.USER_ID,
     "pseudonym": NameOID.PSEUDONYM,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Members of an authority's name; the order of the fields is their order in the certificate."""
+    """Members of the name of an authority or an identity; the order of the fields is their order in the certificate."""
 
     organization: str | None = None
     organizational_unit: str | None = None
@@ -62,6 +63,7 @@ class Subject:
     state_or_province: str | None = None
     locality: str | None = None
     common_name: str | None = None
+    user_id: str | None = None
     pseudonym: str | None = None
 
 

@@ -30,6 +30,7 @@ MIN_RSA_BITS = 2048
 BACKDATE = timedelta(minutes=5)
 """How far before ``now`` a certificate begins, so that a partner whose clock is behind accepts it."""
 
+PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
@@ -61,15 +62,15 @@ def parse_private_key(pem: bytes, error: type[PkiError]) -> PrivateKey:
     raise error("unsupported-key", "expected an ECDSA P-256 or P-384, Ed25519 or RSA key")
 
 
-def verify_key_strength(key: object, error: type[PkiError]) -> None:
-    """Raise ``error`` unless ``key`` is ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits and more."""
+def verify_key_strength(key: object, error: type[PkiError]) -> PublicKey:
+    """Return ``key`` when it is ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits and more; else ``error``."""
     if isinstance(key, ed25519.Ed25519PublicKey):
-        return
+        return key
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
-        return
+        return key
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size >= MIN_RSA_BITS:
-            return
+            return key
         raise error("weak-key", f"expected RSA of {MIN_RSA_BITS} bits or more, found {key.key_size}")
     raise error("unsupported-key", "expected an ECDSA P-256 or P-384, Ed25519 or RSA key")
 

@@ -58,6 +58,21 @@ class Reason(StrEnum):
     PIN_TAMPERED = "PinTampered"
     PIN_NOT_ANCHORED = "PinNotAnchored"
 
+    # Introductions, chains and revocation lists.
+    SUBJECT_REFUSED = "SubjectRefused"
+    INTRODUCTION_INVALID = "IntroductionInvalid"
+    INTRODUCTION_EXPIRED = "IntroductionExpired"
+    AUTHORITY_NOT_PINNED = "AuthorityNotPinned"
+    IDENTITY_KEY_MISMATCH = "IdentityKeyMismatch"
+    REVOCATION_LIST_INVALID = "RevocationListInvalid"
+    DIRECTORY_INVALID = "DirectoryInvalid"
+    NO_CHAIN = "NoChain"
+
+    # The verifier of a service.
+    UNKNOWN_RAW_KEY_PEER = "UnknownRawKeyPeer"
+    NOTHING_PINNED = "NothingPinned"
+    VERIFIER_CONTRADICTS_PEER = "VerifierContradictsPeer"
+
     # Objects and their dependencies.
     READY = "Ready"
     INVALID_SPEC = "InvalidSpec"
@@ -65,6 +80,7 @@ class Reason(StrEnum):
     TRUST_DOMAIN_NOT_READY = "TrustDomainNotReady"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a word, not a secret
     SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a word, not a secret
+    SERVICE_NOT_FOUND = "ServiceNotFound"
     OUTPUTS_PENDING = "OutputsPending"
 
     # The life of a peer.

@@ -78,6 +78,22 @@ SENTENCES: Mapping[Reason, str] = {
     "spec.certificateAuthority.secretName to a new one.",
     Reason.CERTIFICATE_INVALID: "The endpoint's certificate cannot be presented: it must match its key, cover the host "
     "of spec.endpoint.url and be in date.",
+    Reason.SUBJECT_REFUSED: "No authority signs such a subject: it must be a party's certificate or signing request "
+    "with a name and a strong key. Ask for another.",
+    Reason.INTRODUCTION_INVALID: "The introduction does not hold what it should and is not installed. Ask for another.",
+    Reason.INTRODUCTION_EXPIRED: "The introduction, or its authority, is past its end. Ask for another.",
+    Reason.AUTHORITY_NOT_PINNED: "The introduction is by an authority that is not pinned here. Name the peer whose it "
+    "is, or give its fingerprint.",
+    Reason.IDENTITY_KEY_MISMATCH: "The introduction is for another key than this identity's.",
+    Reason.REVOCATION_LIST_INVALID: "The revocation list cannot be read, or its authority did not sign it; the last "
+    "good one counts.",
+    Reason.NO_CHAIN: "No authority that the service accepts has signed the identity. An introduction is needed.",
+    Reason.UNKNOWN_RAW_KEY_PEER: "The service presents a raw key, and only a known peer's can be verified. Set "
+    "spec.peer.",
+    Reason.NOTHING_PINNED: "Nothing is known by which the service could be verified: the peer lists no fingerprint for "
+    "this transport and has no authority.",
+    Reason.VERIFIER_CONTRADICTS_PEER: "The configured verifier contradicts what is known of the peer. Correct it or "
+    "leave it out.",
     Reason.OUTPUTS_PENDING: "The Secrets that follow from this object are being written.",
 }
 
