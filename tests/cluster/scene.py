@@ -178,6 +178,12 @@ class Scene:
 
     def add_peer(self, name: str, domain: str = "org-a", *, passive: bool = False, **spec: object) -> None:
         """Create a FederationPeer for the partner of that name, anchored."""
+        self.create(PEERS, self.manifest_of_peer(name, domain, passive=passive, **spec))
+
+    def manifest_of_peer(
+        self, name: str, domain: str = "org-a", *, passive: bool = False, **spec: object
+    ) -> Object:
+        """What `add_peer` creates."""
         whole: Object = {
             "trustDomain": domain,
             "kernelId": self.kernel(name),
@@ -186,8 +192,7 @@ class Scene:
         if not passive:
             pem = self.partners.authority.certificate_pem.decode()
             whole["endpoint"] = {"url": self.partners.url, "verifier": {"certificateAuthority": {"pem": pem}}}
-        body = {"apiVersion": API, "kind": "FederationPeer", "metadata": {"name": name}, "spec": whole | spec}
-        self.create(PEERS, body)
+        return {"apiVersion": API, "kind": "FederationPeer", "metadata": {"name": name}, "spec": whole | spec}
 
     # Looking
 

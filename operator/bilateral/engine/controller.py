@@ -217,7 +217,10 @@ class Controller:
 
     def _settle(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
         """Hand the result to the peer lists, and plan the next look."""
-        self._lists.put(key, peer.spec.trust_domain, build_line(peer, outcome.findings))
+        if outcome.findings.blocked is Reason.KERNEL_ID_CONFLICT:
+            self._lists.drop(key)  # one line a kernel id: that of the one who keeps it
+        else:
+            self._lists.put(key, peer.spec.trust_domain, build_line(peer, outcome.findings))
         self._metrics.peer_is(key, ready_reason(peer, outcome.findings).value)
         if outcome.next_at is not None:
             found = outcome.findings

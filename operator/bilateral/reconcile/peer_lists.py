@@ -6,7 +6,8 @@ Two documents, each a JSON list sorted by kernel id, so that equal trust is equa
   peers only (contract, chio-trust-establishment.rs lines 52-65). Keys are bare hex: upstream's parser
   refuses a prefix.
 - ``peer-entries.json``: alknet's PeerEntry with its seven fields. An alknet entry has no deadline,
-  so a peer that is stale, suspended, mismatching or in conflict is ``enabled: false``.
+  so a peer that is stale, suspended, mismatching or in conflict is ``enabled: false``. Of two peers
+  with one kernel id only the one who keeps it is listed.
 
 A Secret ends at 1 MiB: past :data:`MAX_PART_BYTES` the lists go on in ``-1``, ``-2``, …, each a
 pair of whole documents. A part is never deleted, only emptied: a mounted volume keeps its files.
