@@ -115,6 +115,9 @@ class KubernetesAPI:
 
     def __init__(self, configuration: Configuration, connections: int = 32) -> None:
         configuration.connection_pool_maxsize = connections
+        # The environment's proxies and .netrc are not for us (kubeconfig may name a proxy), and looking
+        # them up costs each request a file and a turn of a thread.
+        configuration.client_session_kwargs = {"trust_env": False}
         self._configuration = configuration
         self._rest = RESTClientObject(configuration)
         self.requests: dict[tuple[str, str], int] = {}
