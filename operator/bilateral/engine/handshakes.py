@@ -24,7 +24,7 @@ from bilateral.engine.views import Domain, Views
 from bilateral.exchange.bearer import verify_token
 from bilateral.exchange.client import CertificateAuthority, Fingerprint, Outbound, Target, WebPKI
 from bilateral.exchange.errors import OutboundError, Refusal
-from bilateral.protocol.errors import MissingTrustAnchor, ProtocolError
+from bilateral.protocol.errors import MissingTrustAnchor, ProtocolError, UnsupportedSchema
 from bilateral.protocol.handshake import Envelope, Terms, accept_envelope, build_envelope, parse_envelope
 from bilateral.protocol.keys import PublicKey
 from bilateral.protocol.reasons import Reason
@@ -92,6 +92,8 @@ class Initiator:
             return Failed(error.reason, error.skew_seconds, error.retry_after or 0)
         except NotReady:
             return Failed(Reason.TRUST_DOMAIN_NOT_READY)
+        except UnsupportedSchema as error:
+            return Failed(error.reason)
         except ProtocolError:
             return Failed(Reason.ANSWER_INVALID)
 
