@@ -20,7 +20,6 @@ before the document leaves.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from bilateral.pki.authority import Authority
+from bilateral.pki.encoding import decode_certificate, encode_certificate
 from bilateral.pki.errors import InvalidIntroduction, InvalidService, SubjectRefused
 from bilateral.pki.fingerprints import certificate_fingerprint
 from bilateral.pki.identities import build_dns_names
@@ -38,7 +38,7 @@ from bilateral.pki.names import rfc4514_name
 from bilateral.pki.profiles import Leaf, serial_text, sign_leaf
 from bilateral.pki.services import MAX_SERVICES, Service, parse_services
 from bilateral.pki.slugs import build_slug
-from bilateral.pki.subjects import Candidate, decode_base64, parse_subject
+from bilateral.pki.subjects import Candidate, parse_subject
 from bilateral.protocol.canonical import JSON, Limits, parse_json
 from bilateral.protocol.errors import MalformedDocument
 
@@ -157,15 +157,10 @@ def parse_introduction(text: str | bytes) -> Introduction:
     )
 
 
-def encode_certificate(certificate: x509.Certificate) -> str:
-    """Write a certificate as ``certified`` does: one line of URL-safe, padded base64 of DER."""
-    return base64.urlsafe_b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
-
-
 def _member_certificate(document: dict[str, JSON], member: str) -> x509.Certificate:
     text = document.get(member)
     try:
-        return x509.load_der_x509_certificate(decode_base64(text if isinstance(text, str) else ""))
+        return decode_certificate(text if isinstance(text, str) else "")
     except ValueError:
         raise InvalidIntroduction(member, f"{member}: expected one line of base64 of a certificate") from None
 

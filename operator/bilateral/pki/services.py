@@ -23,6 +23,7 @@ MAX_URL = 300
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _URL = re.compile(r"https://(?P<host>[^/?#@:\[\]\\]+)(:(?P<port>[1-9][0-9]{0,4}))?")
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]*)+")
 _MAX_PORT = 65535
 
 
@@ -69,3 +70,18 @@ def parse_service_url(text: str) -> str:
             "url", "expected https and a DNS name in lower case or an IPv4 address"
         ) from None
     return text
+
+
+def parse_stored_url(text: str) -> str:
+    """Return ``text`` when it is a service URL with or without a path, as stock directories may hold it.
+
+    httpx joins the path in front of the request's; aiohttp refuses it. Raises InvalidService (url).
+    """
+    start = text.find("/", len("https://"))
+    if start >= 0:
+        path = text[start:]
+        if len(path) > MAX_URL or not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+            raise InvalidService("url", "expected a path of plain segments")
+        parse_service_url(text[:start])
+        return text
+    return parse_service_url(text)

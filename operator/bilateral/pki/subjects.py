@@ -13,14 +13,12 @@ Rules:
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from bilateral.pki.encoding import decode_certificate
 from bilateral.pki.errors import SubjectRefused
 from bilateral.pki.leaves import is_ca
 from bilateral.pki.names import rfc4514_name
@@ -30,9 +28,6 @@ MAX_SUBJECT_BYTES = 32 * 1024
 """A certificate with a large RSA key and many names has 8 KiB; more is not a party's certificate."""
 MAX_NAME_BYTES = 4096
 MAX_ATTRIBUTES = 32
-
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-_TO_STANDARD = str.maketrans("-_", "+/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +63,7 @@ def parse_subject(text: str | bytes) -> Candidate:
     if b"-----BEGIN" in data:
         return parse_request(data)
     try:
-        der = decode_base64(data.decode("ascii").strip())
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = decode_certificate(data.decode("ascii").strip())
     except ValueError:
         raise SubjectRefused(
             "malformed-subject",
@@ -92,23 +86,6 @@ def parse_request(pem: bytes) -> Candidate:
     if not is_signed:
         raise SubjectRefused("bad-signature", "the signing request is not signed by its own key")
     return candidate
-
-
-def decode_base64(text: str) -> bytes:
-    """Decode padded base64 of either alphabet, without white space; ValueError for anything else.
-
-    Trailing bits that no encoder writes are refused: one value has one text in each alphabet.
-    """
-    if _BASE64.fullmatch(text) is None:
-        raise ValueError("not base64")
-    standard = text.translate(_TO_STANDARD)
-    try:
-        data = base64.b64decode(standard, validate=True)
-    except binascii.Error:
-        raise ValueError("not base64") from None
-    if base64.b64encode(data).decode("ascii") != standard:
-        raise ValueError("not canonical base64")
-    return data
 
 
 def _verify_size(data: bytes) -> None:
