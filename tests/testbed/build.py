@@ -103,7 +103,8 @@ def _compile(module: Module, go: Go, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     program, part = folder / module.folder, folder / f"{module.folder}.part"
     command = [str(go.program), "build", "-v", "-buildvcs=false", "-ldflags", module.ldflags, "-o", str(part)]
-    title = f"building {module.folder} (once; {'about six minutes on two free cores' if module is KUBE else 'about two minutes'})"
+    estimate = "about six minutes on two free cores" if module is KUBE else "about two minutes"
+    title = f"building {module.folder} (once; {estimate})"
     _run_with_progress([*command, module.package], TESTBED / module.folder, title, sys.stderr)
     part.replace(program)
     for name in module.names:
