@@ -1,0 +1,279 @@
+"""TLS handshakes with a last word: what OpenSSL let pass is judged before a byte can be said.
+
+Rules:
+
+* Each context has a judge that sees the other side's leaf, whose key the handshake has proven. It speaks
+  before ``do_handshake`` returns; until then nothing can be read or written (R-T3, R-T6).
+* Every connection is a full handshake: TLS 1.3 only, no tickets, no resumption. So every one is judged.
+* A handshake that must not begin (a stale partner, no chain) is refused before the first byte of it.
+* Which context a connection gets is asked when it begins, so a program holds one context for ever and
+  every new connection sees what is mounted then.
+* Refusals are errors of the ``ssl`` module, since that is what ends a handshake in every library that
+  uses one; the reason is inside (:class:`~bilateral.client.errors.HandshakeRefused`).
+
+It knows no service and reads no file but the key's, from memory.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
+
+from bilateral.client.errors import ClientError, HandshakeRefused
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+Connection: TypeAlias = ssl.SSLSocket | ssl.SSLObject
+Judge: TypeAlias = Callable[[bytes | None], object]
+"""Sees the leaf as DER (None: there is none); what it returns stays with the connection."""
+Explain: TypeAlias = Callable[[int], ClientError]
+"""Says what OpenSSL's verification code (``X509_V_ERR_…``) means here."""
+
+_AGAIN = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLSyscallError)
+
+
+class PreparedContext(ssl.SSLContext):
+    """A context of one moment: its certificates do not change, its connections are judged."""
+
+    judge: Judge | None = None
+    explain: Explain | None = None
+    refusal: ClientError | None = None
+    """Set: no handshake begins."""
+
+    def __new__(cls, *, server_side: bool) -> PreparedContext:
+        """Make a context that requires a certificate of the other side and trusts nobody yet."""
+        self = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
+        self.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.verify_mode = ssl.CERT_REQUIRED
+        # Strict: as RFC 5280 has it. Partial: the certificate that was named is the anchor, whoever signed it.
+        self.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+        self.hostname_checks_common_name = False
+        self.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+        if server_side:
+            self.num_tickets = 0
+        self.sslsocket_class = _JudgedSocket
+        self.sslobject_class = _JudgedObject
+        return self
+
+    def settle(self, presented: bytes | None) -> object:
+        """Judge what was presented; raises HandshakeRefused."""
+        try:
+            return None if self.judge is None else self.judge(presented)
+        except ClientError as error:
+            raise HandshakeRefused(error) from error
+
+    def put(self, failure: ssl.SSLError) -> ssl.SSLError:
+        """Put OpenSSL's refusal of a certificate into our words."""
+        if self.explain is None or not isinstance(failure, ssl.SSLCertVerificationError):
+            return failure
+        return HandshakeRefused(self.explain(getattr(failure, "verify_code", 0)))
+
+
+class _JudgedObject(ssl.SSLObject):
+    """A connection in memory, as asyncio, anyio and trio make it."""
+
+    verdict: object = None
+    _is_judged = False
+    _failure: ssl.SSLError | None = None
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake, then judge."""
+        context = _prepared(self.context)
+        if self._failure is not None:
+            raise self._failure
+        try:
+            super().do_handshake()
+        except _AGAIN:
+            raise
+        except ssl.SSLError as failure:
+            if not self.server_side:
+                raise context.put(failure) from None
+            # asyncio drops the connection with the alert still in the buffer, so that the caller would
+            # never learn why. One step of "more data needed" makes it send what is there first.
+            self._failure = context.put(failure)
+            raise ssl.SSLWantReadError from None
+        if not self._is_judged:
+            self.verdict = context.settle(self.getpeercert(binary_form=True))
+            self._is_judged = True
+
+    def read(self, len: int = 1024, buffer: WriteableBuffer | None = None) -> bytes:  # noqa: A002 - its name
+        """Read, after the verdict."""
+        if not self._is_judged:
+            self.do_handshake()
+        return super().read(len, buffer)
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write, after the verdict: OpenSSL itself would do a handshake on the way, and not ask."""
+        if not self._is_judged:
+            self.do_handshake()
+        return super().write(data)
+
+
+class _JudgedSocket(ssl.SSLSocket):
+    """A connection on a socket."""
+
+    verdict: object = None
+    _is_judged = False
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Go on with the handshake, then judge."""
+        context = _prepared(self.context)
+        try:
+            super().do_handshake(block)
+        except _AGAIN:
+            raise
+        except ssl.SSLError as failure:
+            raise context.put(failure) from None
+        if not self._is_judged:
+            self.verdict = context.settle(self.getpeercert(binary_form=True))
+            self._is_judged = True
+
+    def send(self, data: ReadableBuffer, flags: int = 0) -> int:
+        """Send, after the verdict."""
+        if not self._is_judged:
+            self.do_handshake()
+        return super().send(data, flags)
+
+    def read(self, len: int = 1024, buffer: WriteableBuffer | None = None) -> bytes:  # noqa: A002 - its name
+        """Read, after the verdict; ``recv`` and its like come through here."""
+        if not self._is_judged:
+            self.do_handshake()
+        return super().read(len, buffer)
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write, after the verdict."""
+        return self.send(data)
+
+
+def _prepared(context: ssl.SSLContext) -> PreparedContext:
+    assert isinstance(context, PreparedContext)  # noqa: S101 - only that one makes these connections
+    if context.refusal is not None:
+        raise HandshakeRefused(context.refusal) from context.refusal
+    return context
+
+
+def build_refusing(error: ClientError, *, server_side: bool) -> PreparedContext:
+    """Build a context whose every handshake is refused for ``error`` before it begins."""
+    context = PreparedContext(server_side=server_side)
+    context.refusal = error
+    return context
+
+
+Choose: TypeAlias = Callable[[], tuple[PreparedContext, str | None]]
+"""The context for a connection that begins now, and the host to name and verify (None: as asked for)."""
+
+
+class LiveContext(ssl.SSLContext):
+    """The context that a program holds: each connection is given a prepared one when it begins."""
+
+    _choose: Choose
+    _protocols: tuple[str, ...] | None = None
+
+    def __new__(cls, choose: Choose, *, server_side: bool) -> LiveContext:
+        """Make a context that itself trusts nobody, should it ever be used as one."""
+        self = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
+        self.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.verify_mode = ssl.CERT_REQUIRED
+        self._choose = choose
+        return self
+
+    def __init__(self, choose: Choose, *, server_side: bool) -> None:
+        """Take the arguments of ``__new__``, where everything is done."""
+
+    def set_alpn_protocols(self, alpn_protocols: Sequence[str]) -> None:  # type: ignore[override]
+        """Offer these protocols in connections to come."""
+        self._protocols = tuple(alpn_protocols)
+
+    def wrap_socket(
+        self,
+        sock: socket.socket,
+        server_side: bool = False,
+        do_handshake_on_connect: bool = True,
+        suppress_ragged_eofs: bool = True,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,  # noqa: ARG002 - every connection is a full handshake
+    ) -> ssl.SSLSocket:
+        """Wrap a connected socket with what is mounted now; a listening one asks again at each accept."""
+        if server_side and _is_listening(sock):
+            return super().wrap_socket(
+                sock,
+                server_side=True,
+                do_handshake_on_connect=do_handshake_on_connect,
+                suppress_ragged_eofs=suppress_ragged_eofs,
+            )
+        context, host = self._prepare()
+        return context.wrap_socket(
+            sock,
+            server_side=server_side,
+            do_handshake_on_connect=do_handshake_on_connect,
+            suppress_ragged_eofs=suppress_ragged_eofs,
+            server_hostname=None if server_side else host or server_hostname,
+        )
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,  # noqa: ARG002 - every connection is a full handshake
+    ) -> ssl.SSLObject:
+        """Make a connection in memory with what is mounted now."""
+        context, host = self._prepare()
+        name = None if server_side else host or server_hostname
+        return context.wrap_bio(incoming, outgoing, server_side=server_side, server_hostname=name)
+
+    def _prepare(self) -> tuple[PreparedContext, str | None]:
+        context, host = self._choose()
+        if self._protocols is not None:
+            context.set_alpn_protocols(self._protocols)
+        return context, host
+
+
+def _is_listening(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return True
+    return False
+
+
+def load_chain(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
+    """Load a chain (leaf first) and its unencrypted key. Raises ssl.SSLError.
+
+    From memory: the ``ssl`` module takes only a path, the key shall not be written to a disk, and a pod
+    with a read-only root has nowhere to write.
+    """
+    pem = chain_pem + b"\n" + key_pem
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+        try:
+            _write_all(descriptor, pem)
+            context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_no_password)
+        finally:
+            os.close(descriptor)
+        return
+    descriptor, path = tempfile.mkstemp()
+    try:
+        _write_all(descriptor, pem)
+        context.load_cert_chain(path, password=_no_password)
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            os.unlink(path)  # noqa: PTH108 - the counterpart of mkstemp
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _no_password() -> str:
+    """Answer OpenSSL's question for a password, which would otherwise go to the terminal."""
+    return ""

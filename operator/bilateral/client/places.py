@@ -1,0 +1,81 @@
+"""Where the files are: Secrets mounted side by side, or a directory as ``certified`` makes it.
+
+Rules:
+
+* The root is the argument, else ``$BILATERAL_CONFIG``, else ``$CERTIFIED_CONFIG``, else
+  ``/var/run/bilateral``. Nothing is guessed from a virtual environment.
+* Each part is looked for under its name as a mounted Secret first, then under certified's:
+
+  ===============  ============================  ==============================
+  part             mounted                       certified
+  ===============  ============================  ==============================
+  key and id       ``identity/``                 ``id.key``, ``id.crt``
+  chains           ``id-chains/``                ``id/``
+  services         ``known-servers/``            ``known_servers/``
+  callers          ``known-clients/``            ``known_clients/``
+  cross-signed CA  --                            ``CA/``
+  deadlines        ``peers/``, ``peers-1/``, …   the same
+  ===============  ============================  ==============================
+
+It reads no file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bilateral.client.errors import LayoutInvalid
+
+CONFIG_VARIABLE: Final = "BILATERAL_CONFIG"
+CERTIFIED_VARIABLE: Final = "CERTIFIED_CONFIG"
+DEFAULT_ROOT: Final = Path("/var/run/bilateral")
+
+_PEERS = re.compile(r"peers(-[1-9][0-9]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The directories that are read; one that does not exist is like one without files.
+
+    ``peers`` are those that were there when this was made: with none, no deadline is asked for.
+    """
+
+    identity: Path
+    chains: Path
+    cross_signed: Path
+    known_servers: Path
+    known_clients: Path
+    peers: tuple[Path, ...] = ()
+
+    @classmethod
+    def locate(cls, config: str | os.PathLike[str] | None = None) -> Places:
+        """Find the parts under a root. Raises LayoutInvalid (no-directory)."""
+        root = find_root(config)
+        try:
+            with os.scandir(root) as entries:
+                names = {entry.name for entry in entries if entry.is_dir()}
+        except OSError:
+            raise LayoutInvalid(
+                "no-directory",
+                root.name or str(root),
+                "no such directory. Yours: mount the Secrets of the WorkloadIdentity there, or name another "
+                f"place in ${CONFIG_VARIABLE}",
+            ) from None
+        return cls(
+            identity=root / "identity" if "identity" in names else root,
+            chains=root / ("id-chains" if "id-chains" in names else "id"),
+            cross_signed=root / "CA",
+            known_servers=root / ("known-servers" if "known-servers" in names else "known_servers"),
+            known_clients=root / ("known-clients" if "known-clients" in names else "known_clients"),
+            peers=tuple(root / name for name in sorted(names) if _PEERS.fullmatch(name)),
+        )
+
+
+def find_root(config: str | os.PathLike[str] | None = None) -> Path:
+    """The directory that everything is under: the argument, the environment's, or the default."""
+    chosen = config or os.environ.get(CONFIG_VARIABLE) or os.environ.get(CERTIFIED_VARIABLE)
+    return Path(chosen) if chosen else DEFAULT_ROOT

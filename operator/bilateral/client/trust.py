@@ -1,0 +1,193 @@
+"""What is trusted now: services by alias, bound to what is mounted at this moment.
+
+Rules:
+
+* Before each connection and each request the files are asked whether they moved (one system call a
+  Secret); when they did, the service is read anew. What did not change keeps its TLS context, so that
+  a renewal of one partner closes nobody else's connections.
+* A service is used only while it is there, its certificate is in date and its partner is fresh, by the
+  mounted list of deadlines and this machine's clock: an operator that is away extends nothing.
+* An alias is looked up in the known-servers directory and nowhere else. What is not there does not exist.
+
+Safe for threads: a binding is immutable, and replaced whole.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from cryptography import x509
+
+from bilateral.client.chains import IDENTITY_FILES, Credentials, Held, choose_credentials
+from bilateral.client.deadlines import PEERS_FILE, Deadlines
+from bilateral.client.errors import LayoutInvalid, NoUsableChain, ServiceNotFound
+from bilateral.client.handshakes import PreparedContext
+from bilateral.client.places import Places
+from bilateral.client.revocations import SUFFIX, find_anchors
+from bilateral.client.services import Service, parse_service_file
+from bilateral.client.verification import Expected, build_client_context
+from bilateral.client.volumes import Reading, Wanted, read_volume
+from bilateral.pki.errors import InvalidCertificate, InvalidService
+from bilateral.pki.pem import parse_certificates
+from bilateral.pki.services import parse_alias
+from bilateral.pki.verifiers import ConfiguredCA, PeerCA, Verifier
+
+AUTHORITY_SUFFIXES: Final = (".crt", ".pem")
+# A plain directory is rewritten in place by certified: a reader may meet half a file.
+_PLAIN_ATTEMPTS: Final = 5
+_PLAIN_PAUSE_SECONDS: Final = 0.005
+
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A service as it may be connected to now; equal contexts mean that nothing of trust changed."""
+
+    service: Service
+    context: PreparedContext
+    expected: Expected
+    readings: tuple[Reading, ...]
+
+    def is_current(self, now: float) -> bool:
+        """Whether nothing moved, and what is presented is in date."""
+        shown = self.expected.credentials
+        return (shown is None or now <= shown.until) and all(
+            reading.is_current() for reading in self.readings
+        )
+
+
+class Trust:
+    """The mounted trust of one pod; ``now`` is the clock, in POSIX seconds."""
+
+    def __init__(
+        self, config: str | os.PathLike[str] | None = None, *, now: Callable[[], float] = time.time
+    ) -> None:
+        """Look where the files are (see :mod:`bilateral.client.places`). Raises LayoutInvalid."""
+        self.places = Places.locate(config)
+        self.now = now
+        self._bindings: dict[str, Binding] = {}
+        self._deadlines: tuple[tuple[Reading, ...], Deadlines] | None = None
+
+    def bind(self, alias: str) -> Binding:
+        """Return the service as it may be used now.
+
+        Raises ServiceNotFound, LayoutInvalid, NoUsableChain or PartnerStale.
+        """
+        now = self.now()
+        binding = self._bindings.get(alias)
+        if binding is None or not binding.is_current(now):
+            binding = self._bind(alias, now, binding)
+        if binding.service.peer is not None:
+            self.verify_fresh(binding.service.peer, now)
+        return binding
+
+    def verify_fresh(self, kernel_id: str, now: float) -> None:
+        """Raise PartnerStale unless the partner is fresh; where no deadlines are mounted nobody is asked."""
+        if not self.places.peers:
+            return
+        held = self._deadlines
+        if held is None or not all(reading.is_current() for reading in held[0]):
+            readings = tuple(read_volume(path, PEERS_FILE.__eq__) for path in self.places.peers)
+            lists = ((reading.path.name, reading.files.get(PEERS_FILE)) for reading in readings)
+            held = self._deadlines = (readings, Deadlines(lists))
+        held[1].verify_fresh(kernel_id, now)
+
+    def _bind(self, alias: str, now: float, before: Binding | None) -> Binding:
+        try:
+            parse_alias(alias)
+        except InvalidService:
+            raise ServiceNotFound(alias) from None
+        try:
+            binding = self.retry(lambda: self._read(alias, now, before))
+        except Exception:
+            # Whatever the reason: what was trusted before is not trusted any more.
+            self._bindings.pop(alias, None)
+            raise
+        self._bindings[alias] = binding
+        return binding
+
+    def _read(self, alias: str, now: float, before: Binding | None) -> Binding:
+        places = self.places
+        known, service, verifier = self._read_service(alias)
+        listing = (known, read_volume(places.known_clients, _is_list))
+        held = Held(
+            identity=read_volume(places.identity, IDENTITY_FILES.__contains__),
+            chains=read_volume(places.chains, _chain_files(service.auths)),
+            cross_signed=read_volume(places.cross_signed, _chain_files(service.auths)),
+        )
+        shown = choose_credentials(alias, service.auths, held, now, _shown(before))
+        expected = Expected(alias, verifier, shown)
+        if isinstance(verifier, ConfiguredCA | PeerCA):
+            anchors = find_anchors(verifier.authorities, listing)
+            if any(anchor.revocations is not None for anchor in anchors):
+                expected = Expected(alias, verifier, shown, anchors)
+        kept = before is not None and before.expected == expected
+        return Binding(
+            service=service,
+            context=before.context if kept and before else build_client_context(expected, self.now),
+            expected=expected,
+            readings=(*listing, held.identity, held.chains, held.cross_signed),
+        )
+
+    def _read_service(self, alias: str) -> tuple[Reading, Service, Verifier]:
+        place, name = self.places.known_servers, f"{alias}.yaml"
+        known = read_volume(place, lambda file: file == name or _is_list(file))
+        if name not in known.files:
+            raise ServiceNotFound(alias)
+        service = parse_service_file(alias, known.files[name], place.name)
+        if service.verifier is not None:
+            return known, service, service.verifier
+        # Certified's "cert: null". Read once more, for the authorities: of one moment with the service.
+        known = read_volume(
+            place, lambda file: file == name or _is_list(file) or file.endswith(AUTHORITY_SUFFIXES)
+        )
+        if name not in known.files:
+            raise ServiceNotFound(alias)
+        service = parse_service_file(alias, known.files[name], place.name)
+        if service.verifier is not None:
+            return known, service, service.verifier
+        return known, service, ConfiguredCA(tuple(_authorities(known)))
+
+    @property
+    def _is_plain(self) -> bool:
+        return not os.path.lexists(self.places.known_servers / "..data")
+
+    def retry(self, read: Callable[[], _Found]) -> _Found:
+        """Read again, a few times, what a plain directory may have held half of."""
+        for _ in range(_PLAIN_ATTEMPTS if self._is_plain else 0):
+            try:
+                return read()
+            except (LayoutInvalid, NoUsableChain):
+                time.sleep(_PLAIN_PAUSE_SECONDS)
+        return read()
+
+
+def _authorities(known: Reading) -> Iterator[x509.Certificate]:
+    found = False
+    for name, pem in known.files.items():
+        if name.endswith(AUTHORITY_SUFFIXES):
+            found = True
+            try:
+                yield from parse_certificates(pem, InvalidCertificate)
+            except InvalidCertificate as error:
+                raise LayoutInvalid(error.cause, f"{known.path.name}/{name}", str(error)) from None
+    if not found:
+        raise LayoutInvalid("no-authority", known.path.name, "expected authorities (*.crt), found none")
+
+
+def _shown(before: Binding | None) -> Credentials | None:
+    return None if before is None else before.expected.credentials
+
+
+def _is_list(file: str) -> bool:
+    return file.endswith(SUFFIX)
+
+
+def _chain_files(auths: tuple[str, ...]) -> Wanted:
+    return frozenset(f"{auth}.crt" for auth in auths).__contains__

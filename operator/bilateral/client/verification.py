@@ -1,0 +1,211 @@
+"""TLS towards a service: one way to know it, one chain to show it, and words for what went wrong.
+
+Rules (R-T1, R-T3, R-T4):
+
+* An authority: only the given ones, and no system root beside them; the host is in the certificate's
+  subjectAltName; strictly as RFC 5280 has it. A fingerprint: the leaf is one of those, whole, and in
+  date; its name and issuer are not asked. Public authorities: the system's roots, or the bundle.
+* Where a revocation list of an authority is there, it counts: it must be current, and the leaf must be
+  the authority's own and not on it.
+* Nothing falls back to anything, and an empty list of authorities is an error.
+
+What a server sent is never repeated: sentences hold our own file's facts and OpenSSL's code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from bilateral.client.chains import Credentials
+from bilateral.client.errors import ClientError, LayoutInvalid, PeerNotVerified
+from bilateral.client.handshakes import PreparedContext, load_chain
+from bilateral.pki.errors import InvalidCertificate
+from bilateral.pki.leaves import is_signed_by, verify_dates
+from bilateral.pki.revocations import RevocationList, is_fresh, is_revoked
+from bilateral.pki.verifiers import ConfiguredCA, PeerCA, PinnedFingerprint, PinnedRawKey, Verifier, WebPKI
+
+_OTHER: Final = "other-authority"
+_CODES: Final = {
+    9: "not-yet-valid",
+    10: "expired",
+    18: _OTHER,
+    19: _OTHER,
+    20: _OTHER,
+    21: _OTHER,
+    24: "not-strict",
+    26: "wrong-purpose",
+    62: "other-host",
+    64: "other-host",
+    66: "weak-key",
+    67: "weak-key",
+    68: "weak-key",
+    **dict.fromkeys(range(79, 95), "not-strict"),
+}
+"""X509_V_ERR_… of OpenSSL's x509_vfy.h, in our words."""
+_SENTENCES: Final = {
+    "not-yet-valid": "a certificate of the server has not begun. Check the clocks of both sides",
+    "expired": "a certificate of the server, or the pinned authority, has expired. Theirs: renew it",
+    _OTHER: "the server's certificate is not of the authority that is pinned for it. Theirs: serve the right "
+    "one; ours, if they changed it: their new authority",
+    "wrong-purpose": "the server's certificate is not for servers. Theirs: one with serverAuth",
+    "other-host": "the server's certificate does not name the host that we connect to. Theirs: one with the "
+    "name in subjectAltName; ours, if it moved: the service's url",
+    "weak-key": "the server's certificate has a key that is too weak. Theirs: a stronger one",
+    "not-strict": "the server's certificates break the rules of RFC 5280. Theirs: certificates that keep them",
+    "refused": "the server's certificate does not verify",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """An authority that is trusted, and the revocation list that it signed, if there is one."""
+
+    certificate: x509.Certificate
+    revocations: RevocationList | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """All that a connection to a service depends on; equal ones can share a context."""
+
+    alias: str
+    verifier: Verifier
+    credentials: Credentials | None
+    anchors: tuple[Anchor, ...] = ()
+    """The verifier's authorities again, where at least one has a revocation list."""
+
+
+def build_client_context(expected: Expected, now: Callable[[], float]) -> PreparedContext:
+    """Build the context for connections to a service; ``now`` (POSIX) is asked at each of them.
+
+    Raises LayoutInvalid (verifier) when the verifier cannot be used here.
+    """
+    context = PreparedContext(server_side=False)
+    file = f"known-servers/{expected.alias}.yaml"
+    match expected.verifier:
+        case PinnedFingerprint():
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        case WebPKI(bundle=None):
+            # Roots of the public are not ours to hold to the strict rules.
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        case WebPKI(bundle=tuple(authorities)):
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            load_authorities(context, authorities, file)
+        case ConfiguredCA(authorities=authorities) | PeerCA(authorities=authorities):
+            load_authorities(context, authorities, file)
+        case PinnedRawKey():
+            raise LayoutInvalid(
+                "raw-key",
+                file,
+                "the server is known by a raw key, which TLS in Python cannot verify: use a client that can",
+            )
+    if expected.credentials is not None:
+        load_chain(context, expected.credentials.chain_pem, expected.credentials.key_pem)
+    context.judge = _ServerJudge(expected, now)
+    context.explain = _Explainer(expected.alias)
+    return context
+
+
+def load_authorities(context: ssl.SSLContext, authorities: Sequence[x509.Certificate], file: str) -> None:
+    """Trust exactly these CA certificates. Raises LayoutInvalid (no-authority) when one is none."""
+    pem = b"".join(authority.public_bytes(Encoding.PEM) for authority in authorities)
+    try:
+        # As text: bytes would be taken for DER.
+        context.load_verify_locations(cadata=pem.decode("ascii"))
+    except ssl.SSLError:
+        pem = b""
+    if not pem or context.cert_store_stats()["x509_ca"] < len(set(authorities)):
+        raise LayoutInvalid("no-authority", file, "expected certificates of authorities (CA:TRUE)")
+
+
+class _Explainer:
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def __call__(self, code: int) -> ClientError:
+        cause = _CODES.get(code, "refused")
+        return PeerNotVerified(cause, self._alias, _SENTENCES[cause])
+
+
+class _ServerJudge:
+    """What OpenSSL was not asked: the pin, and the revocation lists."""
+
+    def __init__(self, expected: Expected, now: Callable[[], float]) -> None:
+        self._expected = expected
+        self._now = now
+
+    def __call__(self, presented: bytes | None) -> None:
+        verifier = self._expected.verifier
+        if not isinstance(verifier, PinnedFingerprint) and not self._expected.anchors:
+            return
+        moment = datetime.fromtimestamp(self._now(), UTC)
+        if presented is None:
+            raise self._refusal("no-certificate", "the server presented no certificate")
+        leaf = _load_leaf(presented)
+        if isinstance(verifier, PinnedFingerprint):
+            digest = hashlib.sha256(presented).digest()
+            if leaf is None or not any(
+                hmac.compare_digest(digest, pin.digest) for pin in verifier.fingerprints
+            ):
+                raise self._refusal(
+                    "pin-mismatch",
+                    f"the server's certificate is none of the {len(verifier.fingerprints)} that are pinned. "
+                    "Ours: ask the partner over another channel whether they replaced it, and pin the new one",
+                )
+            try:
+                verify_dates(leaf, moment, InvalidCertificate, what="the pinned certificate of the server")
+            except InvalidCertificate as error:
+                raise self._refusal(error.cause, f"{error}. Theirs: a new one; ours: its pin") from None
+            return
+        if leaf is None:
+            raise self._refusal("malformed-certificate", "the server's certificate cannot be read")
+        self._verify_not_revoked(leaf, moment)
+
+    def _verify_not_revoked(self, leaf: x509.Certificate, moment: datetime) -> None:
+        cause = find_revocation(leaf, self._expected.anchors, moment)
+        if cause is not None:
+            raise self._refusal(cause, f"the server's certificate {REVOCATION_SENTENCES[cause]}")
+
+    def _refusal(self, cause: str, sentence: str) -> PeerNotVerified:
+        return PeerNotVerified(cause, self._expected.alias, sentence)
+
+
+REVOCATION_SENTENCES: Final = {
+    "revoked": "was withdrawn by its authority. Theirs: another one",
+    "revocation-list-expired": "cannot be judged: the revocation list of its authority has expired. Check "
+    "the clocks, and whether the operator runs",
+    "not-direct": "was not signed by the authority itself, so its revocation list does not speak of it",
+}
+
+
+def find_revocation(leaf: x509.Certificate, anchors: Sequence[Anchor], moment: datetime) -> str | None:
+    """Say why the lists do not let ``leaf`` pass: revoked, revocation-list-expired, not-direct; or None.
+
+    Of several authorities, one that has no list lets its own leaves pass.
+    """
+    for anchor in anchors:
+        if is_signed_by(leaf, anchor.certificate):
+            if anchor.revocations is None:
+                return None
+            if not is_fresh(anchor.revocations, moment):
+                return "revocation-list-expired"
+            return "revoked" if is_revoked(anchor.revocations, leaf) else None
+    return "not-direct" if any(anchor.revocations is not None for anchor in anchors) else None
+
+
+def _load_leaf(der: bytes) -> x509.Certificate | None:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except ValueError:
+        return None
