@@ -1,0 +1,535 @@
+"""Two organisations with an operator each: first contact, renewal, staleness, suspension, rotation.
+
+Windows are as short as they may be, 60 seconds; all that has to wait for them is begun at once and watched in the
+background, and the tests that read it come last. Proves R-H3, R-H7, R-H9, R-K9 (the seal) and R-D3 (no needless write).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from base64 import b64decode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bilateral.pki.authority import Authority, generate_authority
+from bilateral.pki.fingerprints import certificate_fingerprint
+from bilateral.pki.names import Subject
+from bilateral.pki.servers import IssuedCertificate, issue_server_certificate
+from bilateral.protocol.handshake import Pin
+from bilateral.protocol.keys import SigningKey, parse_public_key
+from bilateral.protocol.seal import verify_seal
+from bilateral.resources.labels import SECRET_LABEL, SECRET_REFERENCED
+from bilateral.resources.times import parse_time
+from cluster.scene import DOMAINS, PEERS, SECRETS, Object, Scene, condition_of, open_scene
+from support.caller import Caller
+from support.partner import PartnerServer, with_key
+from support.timeline import Seen, Timeline
+from support.waiting import wait_for
+from testbed.cluster import Cluster
+from testbed.operator import OperatorProcess
+
+WINDOW = 60
+SHORT: dict[str, Any] = {"handshake": {"rotationWindowSeconds": WINDOW}}
+IMPOSTOR = SigningKey.generate()
+RENEWERS = tuple(f"renewer-{number}" for number in range(5))
+
+
+def pin_of(peer: Object) -> Object:
+    pin: Object = peer.get("status", {}).get("pin", {})
+    return pin
+
+
+def echo_of(obj: Object) -> object:
+    return obj.get("status", {}).get("reconciledNow")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One organisation's namespace and operator. Its trust domain "front" has the endpoint and the certificate."""
+
+    scene: Scene
+    operator: OperatorProcess
+    peers: Timeline
+    secrets: Timeline
+
+    @property
+    def endpoint(self) -> Object:
+        """How partners reach every trust domain here."""
+        pem = self.scene.get(DOMAINS, "front")["status"]["certificateAuthority"]["certificate"]
+        return {"url": self.operator.url, "verifier": {"certificateAuthority": {"pem": pem}}}
+
+    def anchor(self, domain: str) -> str:
+        key: str = self.scene.get(DOMAINS, domain)["status"]["publicKey"]
+        return key
+
+    def add_domain(self, name: str, **spec: Any) -> None:
+        self.scene.add_domain(name, **spec)
+        self.scene.wait(DOMAINS, name, "Ready", status="True")
+
+    def add_peer(self, pair: str, other: Side, *, anchored: bool = True, **spec: Any) -> None:
+        """The other side of a pair, as a peer of the same name as the trust domain that speaks with it."""
+        anchors = [{"publicKey": other.anchor(pair)}] if anchored else []
+        self.scene.add_peer(
+            pair, pair, kernelId=other.scene.kernel(pair), endpoint=other.endpoint, trustAnchors=anchors, **spec
+        )  # fmt: skip
+
+    def ready(self, pair: str, seconds: float = 20, since: float = 0) -> Seen:
+        return self.peers.wait(
+            pair, lambda peer: condition_of(peer).get("status") == "True", "Ready", seconds, since
+        )
+
+    def acknowledged(self, pair: str) -> Seen:
+        return self.peers.wait(
+            pair,
+            lambda peer: condition_of(peer, "AcknowledgedByPeer").get("status") == "True",
+            "Acknowledged",
+        )
+
+    def trusts(self, domain: str, kernel_id: str) -> bool:
+        """Whether the mounted list names the partner."""
+        return kernel_id in self.scene.listed_peers(domain)
+
+
+@dataclass(frozen=True)
+class Pair:
+    a: Side
+    b: Side
+
+    def domains(self, name: str, **spec: Any) -> None:
+        """A trust domain of that name on each side."""
+        for side in (self.a, self.b):
+            side.add_domain(name, **spec)
+
+    def peers(self, name: str, **spec: Any) -> None:
+        """Both know each other, and have shown it both ways."""
+        self.a.add_peer(name, self.b, **spec)
+        self.b.add_peer(name, self.a, **spec)
+        for side in (self.a, self.b):
+            side.ready(name)
+            side.acknowledged(name)
+
+
+def open_side(stack: ExitStack, cluster: Cluster, directory: Any) -> Side:
+    scene = stack.enter_context(open_scene(cluster, directory))
+    operator = scene.operator("--allow-destinations=localhost")
+    timelines = [stack.enter_context(Timeline(cluster, scene.path(plural))) for plural in (PEERS, SECRETS)]
+    scene.add_domain("front", url=operator.url)
+    scene.wait(DOMAINS, "front", "Ready", status="True")
+    return Side(scene, operator, *timelines)
+
+
+@pytest.fixture(scope="module")
+def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with ExitStack() as stack:
+        yield Pair(*(open_side(stack, cluster, tmp_path_factory.mktemp(name)) for name in "ab"))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What was begun at the start: one pair of operators that renews, and partners of side a of every sort."""
+
+    pair: Pair
+    begun: float
+    position: int
+
+
+@pytest.fixture(scope="module", autouse=True)
+def windows(pair: Pair) -> Windows:
+    scene = pair.a.scene
+    pair.domains("renewing", **SHORT)
+    pair.peers("renewing")
+    pair.a.add_domain("short", **SHORT)
+    with PartnerServer() as leaving:
+        endpoint = {
+            "url": leaving.url,
+            "verifier": {"certificateAuthority": {"pem": leaving.authority.certificate_pem.decode()}},
+        }
+        for name in ("leaver", "retained"):
+            partner = leaving.play(kernel_id=scene.kernel(name))
+            spec: dict[str, Any] = {"onStale": "Retain"} if name == "retained" else {}
+            anchors = [{"publicKey": partner.anchor}]
+            scene.add_peer(name, "short", endpoint=endpoint, trustAnchors=anchors, **spec)
+        for name in ("impostor", *RENEWERS):
+            scene.add_peer(name, "short")
+        scene.add_peer("quiet", "short", passive=True)
+        for name in ("leaver", "retained", "impostor", *RENEWERS):
+            pair.a.ready(name)
+        pair.a.peers.wait(
+            "quiet", lambda peer: condition_of(peer).get("reason") == "AwaitingEnvelope", "looked at"
+        )
+        answer = Caller(pair.a.operator.port).post(scene.partner("quiet").sign(scene.kernel("short")))
+        assert answer.status == 200
+        scene.behave("impostor", with_key(IMPOSTOR))
+    # Leaving the block ended that server: from here on nobody listens there.
+    return Windows(pair, time.time(), scene.cluster.audit_position())
+
+
+# First contact
+
+
+def test_first_contact_needs_an_anchor_on_both_sides(pair: Pair) -> None:
+    pair.domains("first")
+    for side, other in ((pair.a, pair.b), (pair.b, pair.a)):
+        side.add_peer("first", other, anchored=False)
+        peer = side.scene.wait(PEERS, "first", "MissingTrustAnchor", status="False")
+        assert condition_of(peer, "Stalled")["status"] == "True"
+        assert condition_of(peer, "Anchored")["status"] == "False"
+    untouched = pair.b.scene.get(PEERS, "first")
+
+    pair.a.scene.patch(PEERS, "first", {"spec": {"trustAnchors": [{"publicKey": pair.b.anchor("first")}]}})
+    waiting = pair.a.scene.wait(PEERS, "first", "AwaitingPartner", status="Unknown")
+    assert condition_of(waiting, "Stalled")["status"] == "False"
+    assert condition_of(waiting, "Reconciling")["status"] == "True"
+    assert condition_of(waiting, "AcknowledgedByPeer")["status"] == "False"
+    assert "pin" not in waiting["status"]
+    # Being asked wrote nothing on the other side.
+    assert pair.b.scene.get(PEERS, "first") == untouched
+
+    pair.b.scene.patch(PEERS, "first", {"spec": {"trustAnchors": [{"publicKey": pair.a.anchor("first")}]}})
+    for side in (pair.a, pair.b):
+        peer = side.ready("first").obj
+        assert condition_of(peer)["reason"] == "Fresh"
+        side.acknowledged("first")
+
+
+def test_a_pin_says_which_key_until_when_and_carries_a_seal(pair: Pair) -> None:
+    pair.domains("sealed")
+    pair.peers("sealed")
+    for side, other in ((pair.a, pair.b), (pair.b, pair.a)):
+        peer = side.scene.get(PEERS, "sealed")
+        status = peer["status"]["pin"]
+        assert status["publicKey"] == other.anchor("sealed")
+        assert parse_time(status["rotationDue"]) - parse_time(status["establishedAt"]) == 43_200
+        pin = Pin(
+            public_key=parse_public_key(status["publicKey"]),
+            established_at=parse_time(status["establishedAt"]),
+            rotation_due=parse_time(status["rotationDue"]),
+            envelope_timestamp=parse_time(status["envelopeTimestamp"]),
+            envelope_nonces=tuple(status["envelopeNonces"]),
+        )
+        key = (side.scene.secret("sealed-seal") or {})["seal.key"]
+        uid, kernel_id = peer["metadata"]["uid"], peer["spec"]["kernelId"]
+        assert verify_seal(key, uid, kernel_id, pin, status["seal"])
+        later = replace(pin, rotation_due=pin.rotation_due + 1)
+        assert not verify_seal(key, uid, kernel_id, later, status["seal"])
+
+
+def test_both_sides_may_begin_at_once(pair: Pair) -> None:
+    names = [f"at-once-{number}" for number in range(4)]
+    for name in names:
+        pair.domains(name)
+    sides = ((pair.a, pair.b), (pair.b, pair.a))
+    with ThreadPoolExecutor(len(names) * 2) as threads:
+        jobs = [threads.submit(side.add_peer, name, other) for name in names for side, other in sides]
+        for job in jobs:
+            job.result()
+    for name in names:
+        for side, _ in sides:
+            ready = side.ready(name)
+            side.acknowledged(name)
+            since = [seen.obj for seen in side.peers.versions(name) if seen.at >= ready.at]
+            assert {condition_of(peer)["status"] for peer in since} == {"True"}
+            assert since[-1]["status"]["consecutiveFailures"] == 0
+
+
+def test_a_partner_deleted_and_made_anew_starts_from_nothing(pair: Pair) -> None:
+    pair.domains("anew")
+    pair.peers("anew")
+    before = pair.a.scene.get(PEERS, "anew")
+    other = pair.b.scene.kernel("anew")
+    wait_for(lambda: pair.a.trusts("anew", other), "the list")
+    pair.a.scene.delete(PEERS, "anew")
+    wait_for(lambda: not pair.a.trusts("anew", other), "withdrawal", 2)
+    pair.a.add_peer("anew", pair.b, anchored=False)
+    anew = pair.a.scene.wait(PEERS, "anew", "MissingTrustAnchor", status="False")
+    assert "pin" not in anew["status"]
+    pair.a.scene.patch(PEERS, "anew", {"spec": {"trustAnchors": [{"publicKey": pair.b.anchor("anew")}]}})
+    after = pair.a.scene.wait(PEERS, "anew", "Fresh", status="True")
+    assert after["status"]["pin"]["seal"] != before["status"]["pin"]["seal"]
+
+
+# What a person does in between
+
+
+def test_a_suspended_partner_is_nobody_until_it_is_resumed(pair: Pair) -> None:
+    pair.domains("paused")
+    pair.peers("paused")
+    a, b = pair.a, pair.b
+    wait_for(lambda: a.trusts("paused", b.scene.kernel("paused")), "the list")
+    a.scene.patch(PEERS, "paused", {"spec": {"state": "Suspended"}})
+    suspended = a.scene.wait(PEERS, "paused", "Suspended", status="False")
+    assert condition_of(suspended, "Stalled")["status"] == "True"
+    wait_for(lambda: not a.trusts("paused", b.scene.kernel("paused")), "withdrawal", 2)
+    (entry,) = json.loads((a.scene.secret("paused-peers") or {})["peer-entries.json"])
+    assert entry["enabled"] is False
+    # The partner hears what a stranger hears, and keeps what it has proven.
+    b.scene.ask(PEERS, "paused", "while suspended")
+    held = b.peers.wait("paused", lambda peer: echo_of(peer) == "while suspended", "an echo").obj
+    assert condition_of(held, "AcknowledgedByPeer")["reason"] == "AwaitingPartner"
+    assert condition_of(held)["status"] == "True"
+    a.scene.patch(PEERS, "paused", {"spec": {"state": "Active"}})
+    a.scene.wait(PEERS, "paused", "Fresh", status="True")
+    wait_for(
+        lambda: condition_of(b.scene.get(PEERS, "paused"), "AcknowledgedByPeer")["status"] == "True",
+        "the partner's",
+    )
+
+
+def test_a_key_is_replaced_without_a_gap(pair: Pair) -> None:
+    """The partner announces its next key, we anchor both, it switches: Ready never leaves True."""
+    pair.domains("rotating")
+    pair.peers("rotating")
+    a, b = pair.a, pair.b
+    old = b.anchor("rotating")
+    b.scene.patch(DOMAINS, "rotating", {"spec": {"signingKey": {"nextSecretName": "rotating-key-2"}}})
+    announced: str = wait_for(
+        lambda: b.scene.get(DOMAINS, "rotating")["status"].get("nextPublicKey"), "the announced key"
+    )
+    assert announced != old
+    anchors = [{"publicKey": old}, {"publicKey": announced}]
+    a.scene.patch(PEERS, "rotating", {"spec": {"trustAnchors": anchors}})
+    switch = {"secretName": "rotating-key-2", "nextSecretName": None}
+    b.scene.patch(DOMAINS, "rotating", {"spec": {"signingKey": switch}})
+    wait_for(lambda: b.anchor("rotating") == announced, "the switch")
+    assert condition_of(b.scene.get(DOMAINS, "rotating"))["status"] == "True"
+    a.scene.ask(PEERS, "rotating", "after the switch")
+    a.peers.wait("rotating", lambda peer: pin_of(peer).get("publicKey") == announced, "the new key")
+    a.scene.patch(PEERS, "rotating", {"spec": {"trustAnchors": anchors[1:]}})
+    generation = a.scene.get(PEERS, "rotating")["metadata"]["generation"]
+    a.peers.wait(
+        "rotating", lambda peer: peer.get("status", {}).get("observedGeneration") == generation, "a look"
+    )
+    for side in (a, b):
+        since = side.ready("rotating").at
+        states = {condition_of(s.obj)["status"] for s in side.peers.versions("rotating") if s.at >= since}
+        assert states == {"True"}
+
+
+# The endpoint's certificates
+
+
+def chain_of(side: Side, name: str, authority: str) -> dict[str, Any]:
+    """What is presented to a caller who asks for a name and trusts one authority."""
+    context = ssl.create_default_context(cadata=authority)
+    with (
+        socket.create_connection(("127.0.0.1", side.operator.port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=name) as secure,
+    ):
+        return {"fingerprint": certificate_fingerprint(secure.getpeercert(binary_form=True) or b"")}
+
+
+def own_authority(side: Side, domain: str) -> str:
+    pem: str = side.scene.get(DOMAINS, domain)["status"]["certificateAuthority"]["certificate"]
+    return pem
+
+
+def test_each_trust_domain_is_presented_by_its_own_certificate(pair: Pair) -> None:
+    side = pair.b
+    side.add_domain("named", url=f"https://localhost:{side.operator.port}")
+    for name, domain, stranger in (("localhost", "named", "front"), ("127.0.0.1", "front", "named")):
+        shown = chain_of(side, name, own_authority(side, domain))
+        assert shown["fingerprint"] == side.scene.get(DOMAINS, domain)["status"]["endpointFingerprint"]
+        with pytest.raises(ssl.SSLCertVerificationError):
+            chain_of(side, name, own_authority(side, stranger))
+    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+        chain_of(side, "somebody-else.test", own_authority(side, "front"))
+
+
+def new_authority() -> Authority:
+    return generate_authority(
+        Subject(common_name="Elsewhere"),
+        algorithm="ECDSAP256",
+        validity_seconds=86_400,
+        now=datetime.now(UTC),
+    )
+
+
+def issue(authority: Authority, host: str) -> IssuedCertificate:
+    return issue_server_certificate(authority, [host], validity_seconds=3600, now=datetime.now(UTC))
+
+
+def test_a_provided_certificate_is_presented_checked_and_replaced_without_a_restart(pair: Pair) -> None:
+    side, scene, host = pair.b, pair.b.scene, "provided.test"
+    authority = new_authority()
+    trusted = authority.certificate_pem.decode()
+    spec = {
+        "url": f"https://{host}:{side.operator.port}",
+        "certificate": {"source": "Provided", "secretName": "from-elsewhere"},
+    }
+    scene.add_domain("provided", endpoint=spec)
+    scene.wait(DOMAINS, "provided", "SecretNotFound", status="False")
+
+    def data(certificate: IssuedCertificate) -> dict[str, str]:
+        return {"tls.crt": certificate.cert_pem.decode(), "tls.key": certificate.key_pem.decode()}
+
+    labels = {SECRET_LABEL: SECRET_REFERENCED}
+    wrong, first, second = issue(authority, "other.test"), issue(authority, host), issue(authority, host)
+    scene.create(
+        SECRETS,
+        {
+            "metadata": {"name": "from-elsewhere", "labels": labels},
+            "type": "kubernetes.io/tls",
+            "stringData": data(wrong),
+        },
+    )
+    scene.wait(DOMAINS, "provided", "CertificateInvalid", status="False")
+    for certificate in (first, second):
+        scene.patch(SECRETS, "from-elsewhere", {"stringData": data(certificate)})
+        fingerprint = certificate_fingerprint(certificate.cert_pem)
+
+        def is_shown(wanted: str = fingerprint) -> bool:
+            return bool(scene.get(DOMAINS, "provided")["status"].get("endpointFingerprint") == wanted)
+
+        wait_for(is_shown, "the certificate's fingerprint")
+        scene.wait(DOMAINS, "provided", "Ready", status="True")
+        assert chain_of(side, host, trusted) == {"fingerprint": fingerprint}
+
+
+# What had to wait for its window; begun with the first test
+
+
+def established(peer: Object) -> int:
+    return parse_time(pin_of(peer)["establishedAt"])
+
+
+def due(peer: Object) -> int:
+    return parse_time(pin_of(peer)["rotationDue"])
+
+
+def first_renewal(side: Side, name: str) -> tuple[Object, Seen]:
+    """The object before its first renewal after everything was begun, and the version that brought it."""
+    before = side.acknowledged(name).obj
+    # Until it settled, each side may have asked once: the last of these pins is the one to be renewed.
+    for _ in range(3):
+        made = established(before)
+
+        def is_newer(peer: Object, made: int = made) -> bool:
+            return bool(pin_of(peer)) and established(peer) > made
+
+        renewed = side.peers.wait(name, is_newer, "renewal", WINDOW + 5)
+        if established(renewed.obj) - made > 15:
+            return before, renewed
+        before = renewed.obj
+    raise AssertionError("it never settled")
+
+
+@pytest.mark.parametrize("name", RENEWERS)
+def test_a_pin_is_renewed_at_65_to_75_percent_of_its_window(windows: Windows, name: str) -> None:
+    before, renewed = first_renewal(windows.pair.a, name)
+    waited = established(renewed.obj) - established(before)
+    assert 0.65 * WINDOW <= waited <= 0.75 * WINDOW + 1
+    assert due(renewed.obj) == established(renewed.obj) + WINDOW
+    assert parse_time(before["status"]["nextHandshakeTime"]) <= established(renewed.obj)
+    # One write: no version in between, and none after it until the next one.
+    versions = [seen for seen in windows.pair.a.peers.versions(name) if seen.at <= renewed.at]
+    assert versions[-2].obj["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+
+def test_renewals_are_spread(windows: Windows) -> None:
+    shares = set()
+    for name in RENEWERS:
+        before, renewed = first_renewal(windows.pair.a, name)
+        shares.add(established(renewed.obj) - established(before))
+    assert len(shares) > 1
+
+
+def test_a_renewal_is_one_write_on_each_side(windows: Windows) -> None:
+    sides = (windows.pair.a, windows.pair.b)
+    renewals = [first_renewal(side, "renewing") for side in sides]
+    # Until well after it: nothing but that one status.
+    quiet = max(renewed.at for _, renewed in renewals) + 3
+    wait_for(lambda: time.time() > quiet, "some quiet")
+    for side, (before, renewed) in zip(sides, renewals, strict=True):
+        assert 0.65 * WINDOW <= established(renewed.obj) - established(before) <= 0.75 * WINDOW + 1
+        writes = [each for each in side.scene.writes(windows.position) if each.name == "renewing"]
+        assert [(each.verb, each.subresource, each.code) for each in writes] == [("patch", "status", 200)]
+        assert condition_of(renewed.obj)["status"] == "True"
+        assert pin_of(renewed.obj)["publicKey"] == pin_of(before)["publicKey"]
+
+
+def stale(side: Side, name: str) -> tuple[Object, Seen]:
+    """The last version that counted, and the one that says that it does not any more."""
+    gone = side.peers.wait(
+        name, lambda peer: condition_of(peer).get("reason") == "PeerStale", "stale", WINDOW + 10
+    )
+    versions = [seen.obj for seen in side.peers.versions(name) if seen.at < gone.at]
+    return versions[-1], gone
+
+
+FALLEN = ("leaver", "retained", "impostor", "quiet")
+
+
+@pytest.mark.parametrize("name", FALLEN)
+def test_a_partner_that_is_not_renewed_is_stale_in_the_second_of_its_deadline(
+    windows: Windows, name: str
+) -> None:
+    side = windows.pair.a
+    before, gone = stale(side, name)
+    deadline = due(before)
+    assert deadline <= gone.at <= deadline + 1.5
+    ready = condition_of(gone.obj)
+    assert (ready["status"], parse_time(ready["lastTransitionTime"])) == ("False", deadline)
+    assert condition_of(gone.obj, "Fresh")["reason"] == "PeerStale"
+    # Who mounts the list is told within a second.
+    listed = side.secrets.wait(
+        "short-peers",
+        lambda secret: (
+            side.scene.kernel(name)
+            not in {p["kernelId"] for p in json.loads(b64decode(secret["data"]["peers.json"]))}
+        ),
+        "withdrawal",
+        since=gone.at - 1,
+    )
+    assert listed.at <= gone.at + 1
+    entries = json.loads(b64decode(listed.obj["data"]["peer-entries.json"]))
+    assert [entry["enabled"] for entry in entries if entry["peer_id"] == side.scene.kernel(name)] == [False]
+
+
+@pytest.mark.parametrize("name", ["leaver", "retained", "impostor"])
+def test_a_failed_renewal_keeps_the_pin_until_its_deadline(windows: Windows, name: str) -> None:
+    before, gone = stale(windows.pair.a, name)
+    since = windows.pair.a.ready(name).at
+    held = [seen.obj for seen in windows.pair.a.peers.versions(name) if since <= seen.at < gone.at]
+    assert {condition_of(peer)["status"] for peer in held} == {"True"}
+    assert {json.dumps(pin_of(peer)) for peer in held} == {json.dumps(pin_of(before))}
+    # It was tried more than once, ever closer to the deadline, and said so.
+    assert before["status"]["consecutiveFailures"] >= 2
+    assert "Renewal fails" in condition_of(before)["message"]
+    # Being stale does not take the pin away: what was seen still counts against a replay.
+    assert pin_of(gone.obj) == pin_of(before)
+
+
+def test_another_key_at_renewal_is_shown_and_never_pinned(windows: Windows) -> None:
+    before, gone = stale(windows.pair.a, "impostor")
+    for peer in (before, gone.obj):
+        assert peer["status"]["unexpectedPublicKey"] == IMPOSTOR.public_key.canonical
+        assert pin_of(peer)["publicKey"] == windows.pair.a.scene.partner("impostor").anchor
+
+
+def test_what_is_retained_is_said_so(windows: Windows) -> None:
+    messages = {
+        name: condition_of(stale(windows.pair.a, name)[1].obj)["message"] for name in ("leaver", "retained")
+    }
+    assert "Retain" in messages["retained"]
+    assert "Retain" not in messages["leaver"]
+
+
+def test_the_stale_are_back_with_their_next_handshake(windows: Windows) -> None:
+    side = windows.pair.a
+    stale(side, "impostor")
+    side.scene.wake("impostor")
+    side.scene.ask(PEERS, "impostor", "it is us again")
+    side.scene.wait(PEERS, "impostor", "Fresh", status="True")
+    stale(side, "quiet")
+    sent = side.scene.partner("quiet").sign(side.scene.kernel("short"))
+    assert Caller(side.operator.port).post(sent).status == 200
+    side.scene.wait(PEERS, "quiet", "Fresh", status="True")
