@@ -8,7 +8,9 @@ finalizers, annotations or change handlers; deletion is owner references and a 4
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -60,6 +62,18 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:  # noqa: ANN401
         return None
+
+
+class _Patience:
+    """How long kopf waits before it asks the API server again (seconds): for ever, never longer than this.
+
+    An API server that is away, or refuses everybody while it starts, is no reason to end: partners are
+    still answered, and /healthz tells when the watches have been quiet for too long.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.5, 1, 2, 4)
+        yield from itertools.repeat(5.0)
 
 
 def main(settings: OperatorSettings, clock: Clock | None = None) -> int:
@@ -148,7 +162,7 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     settings.watching.server_timeout = 600
     settings.watching.client_timeout = 660
     settings.networking.request_timeout = 15
-    settings.networking.error_backoffs = (0.5, 1, 2, 4)
+    settings.networking.error_backoffs = _Patience()
     settings.process.ultimate_exiting_timeout = 25
     settings.watching.label_selectors["", "v1", Kind.SECRET.value] = SECRET_LABEL
     logging.getLogger("kopf").setLevel(logging.ERROR)

@@ -56,6 +56,9 @@ class OperatorSettings:
 class OperatorProcess:
     """One operator; `start` it, and start it again after `stop` or `kill`: the ports stay the same."""
 
+    program: Sequence[str | Path] = (Path(sys.executable).parent / "bilateral",)
+    """What is run, before the word `operator` and its flags."""
+
     def __init__(self, settings: OperatorSettings, directory: Path) -> None:
         self.settings = settings
         self.directory = directory
@@ -70,10 +73,9 @@ class OperatorProcess:
         """Start the process and (with `wait`) return when `/readyz` says ok. Raises StartError."""
         self._starts += 1
         self.directory.mkdir(parents=True, exist_ok=True)
-        program = Path(sys.executable).parent / "bilateral"
         arguments = self.settings.arguments(self._listen.number, self._metrics.number)
         self._record = spawn(
-            [program, "operator", *arguments], log=self.log_file, folder=self.directory,
+            [*self.program, "operator", *arguments], log=self.log_file, folder=self.directory,
             descriptors=(self._listen.lock, self._metrics.lock),
             environment=os.environ | {"PYTHONWARNINGS": "default", "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip

@@ -73,7 +73,7 @@ class SecretWriter:
         self._foreign: set[tuple[str, str]] = set()
 
     def foreign(self, namespace: str) -> frozenset[str]:
-        """Names in a namespace that were found taken by Secrets without our label."""
+        """Names in a namespace that were found taken by Secrets without our label, or of another owner."""
         return frozenset(
             name
             for where, name in self._foreign
@@ -97,8 +97,10 @@ class SecretWriter:
         if raw is not None:
             held = view_of(raw)
             if held.owner_uid != domain.metadata.uid:
+                self._foreign.add((namespace, wanted.name))
                 return False
             if held.data == wanted.data:
+                self._foreign.discard((namespace, wanted.name))
                 return True
             version = held.resource_version
         body = self._body(domain, wanted.name, wanted.type, wanted.data)
