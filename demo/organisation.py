@@ -83,12 +83,6 @@ class Organisation:
             raise RuntimeError(f"{self.title} has no operator yet")
         return self._operator
 
-    @property
-    def logs(self) -> list[Path]:
-        """The logs that there are, the operator's first."""
-        operator = [] if self._operator is None else [self._operator.log_file]
-        return [*operator, *sorted((self.directory / "logs").glob("*.log"))]
-
     def log_tail(self, lines: int) -> list[str]:
         """Return the last lines of the operator's log."""
         return [] if self._operator is None else self._operator.log_text().splitlines()[-lines:]

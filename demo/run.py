@@ -107,10 +107,12 @@ def _explain_failure(cast: Cast, error: Exception) -> None:
     else:
         say(f"   {type(error).__name__}: {error}")
     for organisation in cast.both:
-        for log in organisation.logs:
-            say(f"   log: {log}")
-        for line in organisation.log_tail(_LOG_LINES):
+        tail = organisation.log_tail(_LOG_LINES)
+        if tail:
+            say(f"   the last lines of {organisation.operator.log_file}:")
+        for line in tail:
             say(f"      {line}")
+    say(f"   all logs: {cast.directory}/*/operator/ and {cast.directory}/*/logs/")
 
 
 def _interrupt(*_: object) -> NoReturn:
