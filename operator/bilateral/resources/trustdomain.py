@@ -193,7 +193,8 @@ class TrustDomainStatus(Status):
         default=None, description="The same key as a did:chio identifier."
     )
     fingerprint: ShortText | None = Field(
-        default=None, description="A short fingerprint of the kernel id and the public key, for people to compare."
+        default=None,
+        description="A short fingerprint of the kernel id and the public key, for people to compare.",
     )
     next_public_key: CanonicalKey | None = Field(
         default=None, description="The public key that is announced as the next one."

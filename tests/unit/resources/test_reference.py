@@ -85,12 +85,19 @@ def _everything_that_can_be_found() -> list[Findings]:
     key = parse_public_key(KEY)
     pin = Pin(key, 100, 200, 100, ())
     combinations = itertools.product(
-        Standing, (None, *BLOCKED), (None, *FAILURES), (None, True, False), ((), (key,)), (None, 5)
+        Standing,
+        (None, *BLOCKED),
+        (None, *FAILURES),
+        (None, True, False),
+        ((), (key,)),
+        (None, 5),
+        (False, True),
     )
     return [
         Findings(
             now=150,
             blocked=blocked,
+            speechless=speechless,
             bearer_token_missing=missing,
             anchors=anchors,
             pin=None if standing is Standing.NONE else pin,
@@ -106,6 +113,6 @@ def _everything_that_can_be_found() -> list[Findings]:
             unexpected_key=None,
             offer=None,
         )
-        for standing, blocked, failure, acknowledged, anchors, skew in combinations
+        for standing, blocked, failure, acknowledged, anchors, skew, speechless in combinations
         for missing in (False, True)
     ]
