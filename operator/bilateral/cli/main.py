@@ -21,6 +21,7 @@ from bilateral.cli.export import export
 from bilateral.cli.handshake import handshake
 from bilateral.cli.invocation import Invocation, context_option, kubeconfig_option, namespace_option
 from bilateral.cli.key import key
+from bilateral.cli.layout import layout
 from bilateral.cli.output import Format, format_option, render
 from bilateral.cli.run import operator
 from bilateral.cli.status import status
@@ -120,7 +121,7 @@ def crds() -> None:
     click.echo("---\n".join(documents), nl=False)
 
 
-for command in (status, export, handshake, did, key, operator):
+for command in (status, export, handshake, did, key, layout, operator):
     cli.add_command(command)
 
 

@@ -11,6 +11,7 @@ Sits on ``protocol`` and ``pki`` only; no Kubernetes. Reads mounted Secrets or a
 writes nothing (but for ``layout``, which makes a directory for stock certified).
 """
 
+from bilateral.client.callers import PeerIdentity, peer_identity, server_ssl_context
 from bilateral.client.contexts import service_url, ssl_context
 from bilateral.client.errors import (
     ClientError,
@@ -34,9 +35,12 @@ __all__ = [
     "LayoutInvalid",
     "NoUsableChain",
     "PartnerStale",
+    "PeerIdentity",
     "PeerNotVerified",
     "RefusedByServer",
     "ServiceNotFound",
+    "peer_identity",
+    "server_ssl_context",
     "service_url",
     "ssl_context",
 ]

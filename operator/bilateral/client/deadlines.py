@@ -10,17 +10,19 @@ Rules:
 * A list goes on in further Secrets, mounted as ``peers-1``, ``peers-2``, …; of two entries for one
   partner (it moved while we read) the later established one counts.
 
-It has no clock: ``now`` is passed, in POSIX seconds.
+``now`` is passed, in POSIX seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from bilateral.client.errors import LayoutInvalid, PartnerStale
+from bilateral.client.volumes import Reading, read_volume
 from bilateral.protocol.acceptance import DEFAULT_MAX_CLOCK_SKEW_SECONDS
 from bilateral.protocol.canonical import DOCUMENT_LIMITS, parse_json
 from bilateral.protocol.errors import MalformedDocument
@@ -58,6 +60,26 @@ class Deadlines:
             raise PartnerStale(kernel_id, f"its deadline was {due}")
         if now < span.established_at - DEFAULT_MAX_CLOCK_SKEW_SECONDS:
             raise PartnerStale(kernel_id, "it was established in the future, so a clock is wrong")
+
+
+class MountedDeadlines:
+    """The lists as they are mounted now; where none is mounted nobody's deadline is asked for."""
+
+    def __init__(self, places: Sequence[Path]) -> None:
+        """Watch these directories."""
+        self._places = tuple(places)
+        self._held: tuple[tuple[Reading, ...], Deadlines] | None = None
+
+    def verify_fresh(self, kernel_id: str, now: float) -> None:
+        """Raise PartnerStale unless the partner may be relied on at ``now``; LayoutInvalid."""
+        if not self._places:
+            return
+        held = self._held
+        if held is None or not all(reading.is_current() for reading in held[0]):
+            readings = tuple(read_volume(path, PEERS_FILE.__eq__) for path in self._places)
+            lists = ((reading.path.name, reading.files.get(PEERS_FILE)) for reading in readings)
+            held = self._held = (readings, Deadlines(lists))
+        held[1].verify_fresh(kernel_id, now)
 
 
 def _parse(directory: str, content: bytes | None) -> Iterable[tuple[str, _Span]]:

@@ -33,6 +33,8 @@ from bilateral.client.errors import LayoutInvalid
 CONFIG_VARIABLE: Final = "BILATERAL_CONFIG"
 CERTIFIED_VARIABLE: Final = "CERTIFIED_CONFIG"
 DEFAULT_ROOT: Final = Path("/var/run/bilateral")
+AUTHORITY_SUFFIXES: Final = (".crt", ".pem")
+"""What certified takes for certificates in its trust directories."""
 
 _PEERS = re.compile(r"peers(-[1-9][0-9]*)?")
 

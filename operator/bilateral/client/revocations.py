@@ -1,60 +1,44 @@
 """Revocation lists among the mounted files, each put beside the authority that signed it.
 
-Rules: a list belongs to an authority by its signature, not by its file's name; a file that cannot be read
-as a list at all makes the whole directory unusable, since nobody can say whom it would have withdrawn; of
-several lists of one authority the highest number counts. A list of an authority that is not asked about is
-passed over, unless the file bears that authority's name: then it is not the list that should be there.
+Rules: a list belongs to an authority by its signature; of several the highest number counts. A file that
+bears an authority's name (``<slug>.crl``, and ``self.crl`` for whichever is our own) and is not its list
+makes that authority unusable: nobody can say whom the list would have withdrawn. Other files are passed
+over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import PurePath
+from collections.abc import Iterable
 
 from cryptography import x509
 
 from bilateral.client.errors import LayoutInvalid
 from bilateral.client.verification import Anchor
 from bilateral.client.volumes import Reading
+from bilateral.pki.directory import OWN
 from bilateral.pki.errors import InvalidRevocationList
 from bilateral.pki.revocations import RevocationList, parse_revocation_list
-from bilateral.pki.slugs import build_slug
 
 SUFFIX = ".crl"
 
 
-def find_anchors(
-    authorities: Mapping[str, x509.Certificate] | Iterable[x509.Certificate], readings: Iterable[Reading]
-) -> tuple[Anchor, ...]:
-    """Pair authorities (with the stems of their files, where they have one) with their newest lists.
+def find_anchor(name: str, authority: x509.Certificate, readings: Iterable[Reading]) -> Anchor:
+    """Pair an authority (``name``: its slug, or the stem of its file) with its newest list, if there is one.
 
-    Raises LayoutInvalid with the cause of the list that cannot be read, or foreign.
+    Raises LayoutInvalid with the cause of the list that bears the authority's name and is not its own.
     """
-    named = (
-        list(authorities.items())
-        if isinstance(authorities, Mapping)
-        else [(build_slug(authority), authority) for authority in authorities]
-    )
-    files = [
-        (reading.path.name, name, content)
-        for reading in readings
-        for name, content in reading.files.items()
-        if name.endswith(SUFFIX)
-    ]
-    return tuple(Anchor(authority, _newest(stem, authority, files)) for stem, authority in named)
-
-
-def _newest(
-    stem: str, authority: x509.Certificate, files: list[tuple[str, str, bytes]]
-) -> RevocationList | None:
     newest: RevocationList | None = None
-    for directory, name, content in files:
-        try:
-            found = parse_revocation_list(content, authority)
-        except InvalidRevocationList as error:
-            if error.cause == "foreign" and PurePath(name).stem != stem:
+    for reading in readings:
+        for file, content in reading.files.items():
+            stem, dot, suffix = file.rpartition(".")
+            if dot + suffix != SUFFIX:
                 continue
-            raise LayoutInvalid(error.cause, f"{directory}/{name}", str(error)) from None
-        if newest is None or newest.number < found.number:
-            newest = found
-    return newest
+            try:
+                found = parse_revocation_list(content, authority)
+            except InvalidRevocationList as error:
+                if stem == name or (stem == OWN and error.cause != "foreign"):
+                    raise LayoutInvalid(error.cause, f"{reading.path.name}/{file}", str(error)) from None
+                continue
+            if newest is None or newest.number < found.number:
+                newest = found
+    return Anchor(name, authority, newest)

@@ -18,7 +18,7 @@ from bilateral.pki.entries import parse_entry
 from bilateral.pki.errors import PkiError
 from bilateral.pki.verifiers import Verifier
 
-MAX_SERVICE_BYTES: Final = 256 * 1024
+MAX_YAML_BYTES: Final = 256 * 1024
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -47,14 +47,8 @@ def parse_service_file(alias: str, data: bytes, directory: str) -> Service:
     :func:`~bilateral.pki.entries.parse_entry`.
     """
     file = f"{directory}/{alias}.yaml"
-    if len(data) > MAX_SERVICE_BYTES:
-        raise LayoutInvalid("too-large", file, f"expected at most {MAX_SERVICE_BYTES} bytes")
     try:
-        document = _load(data)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise LayoutInvalid("malformed", file, "expected plain YAML, found something else") from None
-    try:
-        entry = parse_entry(alias, document)
+        entry = parse_entry(alias, load_yaml(data, file))
     except PkiError as error:
         raise LayoutInvalid(error.cause, file, str(error)) from None
     url = urlsplit(entry.url)
@@ -70,10 +64,16 @@ def parse_service_file(alias: str, data: bytes, directory: str) -> Service:
     )
 
 
-def _load(data: bytes) -> object:
-    if b"&" in data and any(
-        getattr(event, "anchor", None) is not None for event in yaml.parse(data, Loader=_Loader)
-    ):
-        raise ValueError("a document that refers to itself")
-    document: object = yaml.load(data, Loader=_Loader)  # noqa: S506 - the safe loader, in C where there is one
+def load_yaml(data: bytes, file: str) -> object:
+    """Parse a small YAML file. Raises LayoutInvalid (too-large, malformed) for ``file``."""
+    if len(data) > MAX_YAML_BYTES:
+        raise LayoutInvalid("too-large", file, f"expected at most {MAX_YAML_BYTES} bytes")
+    try:
+        refers = b"&" in data and any(
+            getattr(event, "anchor", None) is not None for event in yaml.parse(data, Loader=_Loader)
+        )
+        # The safe loader, in C where there is one.
+        document: object = None if refers else yaml.load(data, Loader=_Loader)  # noqa: S506
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise LayoutInvalid("malformed", file, "expected plain YAML, found something else") from None
     return document

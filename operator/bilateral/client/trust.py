@@ -18,31 +18,23 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
 
 from cryptography import x509
 
 from bilateral.client.chains import IDENTITY_FILES, Credentials, Held, choose_credentials
-from bilateral.client.deadlines import PEERS_FILE, Deadlines
-from bilateral.client.errors import LayoutInvalid, NoUsableChain, ServiceNotFound
+from bilateral.client.deadlines import MountedDeadlines
+from bilateral.client.errors import LayoutInvalid, ServiceNotFound
 from bilateral.client.handshakes import PreparedContext
-from bilateral.client.places import Places
-from bilateral.client.revocations import SUFFIX, find_anchors
+from bilateral.client.places import AUTHORITY_SUFFIXES, Places
+from bilateral.client.revocations import SUFFIX, find_anchor
 from bilateral.client.services import Service, parse_service_file
 from bilateral.client.verification import Expected, build_client_context
-from bilateral.client.volumes import Reading, Wanted, read_volume
+from bilateral.client.volumes import Reading, Wanted, read_settled, read_volume
 from bilateral.pki.errors import InvalidCertificate, InvalidService
 from bilateral.pki.pem import parse_certificates
 from bilateral.pki.services import parse_alias
+from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import ConfiguredCA, PeerCA, Verifier
-
-AUTHORITY_SUFFIXES: Final = (".crt", ".pem")
-# A plain directory is rewritten in place by certified: a reader may meet half a file.
-_PLAIN_ATTEMPTS: Final = 5
-_PLAIN_PAUSE_SECONDS: Final = 0.005
-
-
-_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +64,7 @@ class Trust:
         self.places = Places.locate(config)
         self.now = now
         self._bindings: dict[str, Binding] = {}
-        self._deadlines: tuple[tuple[Reading, ...], Deadlines] | None = None
+        self._deadlines = MountedDeadlines(self.places.peers)
 
     def bind(self, alias: str) -> Binding:
         """Return the service as it may be used now.
@@ -84,19 +76,8 @@ class Trust:
         if binding is None or not binding.is_current(now):
             binding = self._bind(alias, now, binding)
         if binding.service.peer is not None:
-            self.verify_fresh(binding.service.peer, now)
+            self._deadlines.verify_fresh(binding.service.peer, now)
         return binding
-
-    def verify_fresh(self, kernel_id: str, now: float) -> None:
-        """Raise PartnerStale unless the partner is fresh; where no deadlines are mounted nobody is asked."""
-        if not self.places.peers:
-            return
-        held = self._deadlines
-        if held is None or not all(reading.is_current() for reading in held[0]):
-            readings = tuple(read_volume(path, PEERS_FILE.__eq__) for path in self.places.peers)
-            lists = ((reading.path.name, reading.files.get(PEERS_FILE)) for reading in readings)
-            held = self._deadlines = (readings, Deadlines(lists))
-        held[1].verify_fresh(kernel_id, now)
 
     def _bind(self, alias: str, now: float, before: Binding | None) -> Binding:
         try:
@@ -104,7 +85,7 @@ class Trust:
         except InvalidService:
             raise ServiceNotFound(alias) from None
         try:
-            binding = self.retry(lambda: self._read(alias, now, before))
+            binding = read_settled(self.places.known_servers, lambda: self._read(alias, now, before))
         except Exception:
             # Whatever the reason: what was trusted before is not trusted any more.
             self._bindings.pop(alias, None)
@@ -124,7 +105,7 @@ class Trust:
         shown = choose_credentials(alias, service.auths, held, now, _shown(before))
         expected = Expected(alias, verifier, shown)
         if isinstance(verifier, ConfiguredCA | PeerCA):
-            anchors = find_anchors(verifier.authorities, listing)
+            anchors = tuple(find_anchor(build_slug(each), each, listing) for each in verifier.authorities)
             if any(anchor.revocations is not None for anchor in anchors):
                 expected = Expected(alias, verifier, shown, anchors)
         kept = before is not None and before.expected == expected
@@ -153,19 +134,6 @@ class Trust:
         if service.verifier is not None:
             return known, service, service.verifier
         return known, service, ConfiguredCA(tuple(_authorities(known)))
-
-    @property
-    def _is_plain(self) -> bool:
-        return not os.path.lexists(self.places.known_servers / "..data")
-
-    def retry(self, read: Callable[[], _Found]) -> _Found:
-        """Read again, a few times, what a plain directory may have held half of."""
-        for _ in range(_PLAIN_ATTEMPTS if self._is_plain else 0):
-            try:
-                return read()
-            except (LayoutInvalid, NoUsableChain):
-                time.sleep(_PLAIN_PAUSE_SECONDS)
-        return read()
 
 
 def _authorities(known: Reading) -> Iterator[x509.Certificate]:

@@ -69,6 +69,8 @@ _SENTENCES: Final = {
 class Anchor:
     """An authority that is trusted, and the revocation list that it signed, if there is one."""
 
+    name: str
+    """Its slug, or the stem of the file that it was read from."""
     certificate: x509.Certificate
     revocations: RevocationList | None = None
 
@@ -152,7 +154,7 @@ class _ServerJudge:
         moment = datetime.fromtimestamp(self._now(), UTC)
         if presented is None:
             raise self._refusal("no-certificate", "the server presented no certificate")
-        leaf = _load_leaf(presented)
+        leaf = load_leaf(presented)
         if isinstance(verifier, PinnedFingerprint):
             digest = hashlib.sha256(presented).digest()
             if leaf is None or not any(
@@ -194,17 +196,23 @@ def find_revocation(leaf: x509.Certificate, anchors: Sequence[Anchor], moment: d
 
     Of several authorities, one that has no list lets its own leaves pass.
     """
-    for anchor in anchors:
-        if is_signed_by(leaf, anchor.certificate):
-            if anchor.revocations is None:
-                return None
-            if not is_fresh(anchor.revocations, moment):
-                return "revocation-list-expired"
-            return "revoked" if is_revoked(anchor.revocations, leaf) else None
-    return "not-direct" if any(anchor.revocations is not None for anchor in anchors) else None
+    anchor = find_issuer(leaf, anchors)
+    if anchor is None:
+        return "not-direct" if any(anchor.revocations is not None for anchor in anchors) else None
+    if anchor.revocations is None:
+        return None
+    if not is_fresh(anchor.revocations, moment):
+        return "revocation-list-expired"
+    return "revoked" if is_revoked(anchor.revocations, leaf) else None
 
 
-def _load_leaf(der: bytes) -> x509.Certificate | None:
+def find_issuer(leaf: x509.Certificate, anchors: Sequence[Anchor]) -> Anchor | None:
+    """Find the authority whose key signed ``leaf`` itself; of two with one name, the right one."""
+    return next((anchor for anchor in anchors if is_signed_by(leaf, anchor.certificate)), None)
+
+
+def load_leaf(der: bytes) -> x509.Certificate | None:
+    """Parse what was presented; None when OpenSSL read more into it than cryptography does."""
     try:
         return x509.load_der_x509_certificate(der)
     except ValueError:

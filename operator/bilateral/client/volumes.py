@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
-from bilateral.client.errors import LayoutInvalid
+from bilateral.client.errors import LayoutInvalid, NoUsableChain
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """A Secret, with all its keys, ends there."""
@@ -33,9 +33,13 @@ _ATTEMPTS: Final = 100
 # leaves no trace in them.
 _SETTLED_NS: Final = 50_000_000
 
+_PLAIN_ATTEMPTS: Final = 4
+_PLAIN_PAUSE_SECONDS: Final = 0.005
+
 _Marks: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 
 Wanted: TypeAlias = Callable[[str], bool]
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,19 @@ def read_volume(path: Path, wanted: Wanted) -> Reading:
         if files is not None and _generation(path) == generation:
             return Reading(path, MappingProxyType(files), generation)
     raise LayoutInvalid("unstable", path.name, "the directory changes faster than it can be read")
+
+
+def read_settled(path: Path, read: Callable[[], _Found]) -> _Found:
+    """Call ``read``, and a few times more where ``path`` is a plain directory and made no sense.
+
+    certified rewrites files in place: a reader may meet an empty one, or half a certificate.
+    """
+    for _ in range(_PLAIN_ATTEMPTS if _generation(path) is None else 0):
+        try:
+            return read()
+        except (LayoutInvalid, NoUsableChain):
+            time.sleep(_PLAIN_PAUSE_SECONDS)
+    return read()
 
 
 def _generation(path: Path) -> str | None:
