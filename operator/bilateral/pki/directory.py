@@ -135,23 +135,22 @@ def build_client_files(
 ) -> dict[str, bytes]:
     """``self.crt``, ``<slug>.crt`` and their ``.crl``; with nobody, the certificate of nobody."""
     files: dict[str, bytes] = {}
-    if own is not None:
-        files |= _authority_files(OWN, own)
+    named: dict[str, TrustedAuthority] = {} if own is None else {OWN: own}
     for partner in partners:
-        # Of one authority listed twice (two peers run by one organisation) the newer list counts.
+        # Two partners may have one authority, if one organisation runs both: its later list counts.
         slug = build_slug(partner.certificate)
-        earlier = files.get(f"{slug}.crl")
-        files |= _authority_files(slug, partner)
-        if earlier is not None and partner.revocations is None:
-            files[f"{slug}.crl"] = earlier
+        known = named.get(slug)
+        if known is None or _number(known) <= _number(partner):
+            named[slug] = partner
+    for stem, authority in named.items():
+        files[f"{stem}.crt"] = _pem(authority.certificate)
+        if authority.revocations is not None:
+            files[f"{stem}.crl"] = authority.revocations.pem
     return files or {"nobody.crt": NOBODY_PEM}
 
 
-def _authority_files(stem: str, authority: TrustedAuthority) -> dict[str, bytes]:
-    files = {f"{stem}.crt": _pem(authority.certificate)}
-    if authority.revocations is not None:
-        files[f"{stem}.crl"] = authority.revocations.pem
-    return files
+def _number(authority: TrustedAuthority) -> int:
+    return -1 if authority.revocations is None else authority.revocations.number
 
 
 def _unique(files: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
