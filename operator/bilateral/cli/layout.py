@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import TYPE_CHECKING
 
 import click
 
 from bilateral.cli.errors import InputError
-from bilateral.client.errors import LayoutInvalid
-from bilateral.client.layout import DEFAULT_INTERVAL_SECONDS, watch_layout, write_layout
+
+if TYPE_CHECKING:
+    from bilateral.client.errors import LayoutInvalid
 
 _EPILOG = """\b
 Examples:
@@ -31,6 +33,10 @@ def layout(source: str, target: str, *, watch: bool) -> None:
     The key is copied, readable by its user only; everything else is linked, so TARGET's user must have the
     Secrets mounted at the same paths. TARGET must be empty, or made by this command.
     """
+    # Here, because the package brings an HTTP client, for which no other command should wait.
+    from bilateral.client.errors import LayoutInvalid  # noqa: PLC0415
+    from bilateral.client.layout import watch_layout, write_layout  # noqa: PLC0415
+
     try:
         if not watch:
             write_layout(source, target)
@@ -38,7 +44,7 @@ def layout(source: str, target: str, *, watch: bool) -> None:
         ended = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
-        watch_layout(source, target, wait=ended.wait, interval=DEFAULT_INTERVAL_SECONDS, report=_report)
+        watch_layout(source, target, wait=ended.wait, report=_report)
     except LayoutInvalid as error:
         raise InputError(f"{error.reason}: {error}") from None
 

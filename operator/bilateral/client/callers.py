@@ -22,7 +22,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from bilateral.client.chains import IDENTITY_FILES
@@ -66,7 +66,7 @@ class _Accepting:
     """Whom a server accepts, of one moment."""
 
     context: PreparedContext
-    made_of: object
+    made_of: object = field(repr=False)
     anchors: tuple[Anchor, ...]
     peers: Mapping[str, tuple[str, ...]]
     readings: tuple[Reading, ...]

@@ -49,7 +49,7 @@ class Credentials:
     """What is presented: a chain, leaf first, and its key; ``until`` is the first end of it (POSIX)."""
 
     file: str
-    chain_pem: bytes
+    chain_pem: bytes = field(repr=False)
     key_pem: bytes = field(repr=False)
     until: float
 

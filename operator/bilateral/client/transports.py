@@ -40,6 +40,7 @@ _CERTIFICATE_ALERTS: Final = frozenset(
         "certificate_required",
     }
 )
+_CLOSED: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _MAX_CAUSES: Final = 12
 _Pool = TypeVar("_Pool", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
@@ -107,8 +108,13 @@ def find_alias(request: httpx.Request) -> str:
     return url.raw_host.decode("ascii")
 
 
-def translate(error: Exception, alias: str) -> ClientError | None:
-    """Find what an error of httpx means for trust; None: nothing, it is about the network."""
+def translate(error: Exception, binding: Binding) -> ClientError | None:
+    """Find what an error of httpx means for trust; None: it is about the network.
+
+    In TLS 1.3 a server refuses a certificate when the handshake is over for us, and its alert may be lost
+    on the way: an error that may mean this gets a note.
+    """
+    alias = binding.service.alias
     cause: BaseException | None = error
     for _ in range(_MAX_CAUSES):
         if isinstance(cause, HandshakeRefused):
@@ -120,6 +126,11 @@ def translate(error: Exception, alias: str) -> ClientError | None:
         if cause is None:
             break
         cause = cause.__cause__ or cause.__context__
+    if binding.expected.credentials is not None and isinstance(error, _CLOSED):
+        error.add_note(
+            f"{alias}: the server closed the connection without an answer. One that does not accept our "
+            f"certificate ({binding.expected.credentials.file}) does this, too"
+        )
     return None
 
 
@@ -172,11 +183,10 @@ class AliasTransport(httpx.BaseTransport):
             response = line.pool.handle_request(sent)
         except BaseException as error:
             _close(self._lines.leave(line))
-            found = (
-                translate(error, alias) if isinstance(error, httpx.TransportError | ssl.SSLError) else None
-            )
-            if found is not None:
-                raise found from None
+            if isinstance(error, httpx.TransportError | ssl.SSLError):
+                found = translate(error, binding)
+                if found is not None:
+                    raise found from None
             raise
         stream = cast(httpx.SyncByteStream, response.stream)
         response.stream = _Stream(stream, lambda: _close(self._lines.leave(line)))
@@ -213,11 +223,10 @@ class AsyncAliasTransport(httpx.AsyncBaseTransport):
             response = await line.pool.handle_async_request(sent)
         except BaseException as error:
             await _aclose(self._lines.leave(line))
-            found = (
-                translate(error, alias) if isinstance(error, httpx.TransportError | ssl.SSLError) else None
-            )
-            if found is not None:
-                raise found from None
+            if isinstance(error, httpx.TransportError | ssl.SSLError):
+                found = translate(error, binding)
+                if found is not None:
+                    raise found from None
             raise
         stream = cast(httpx.AsyncByteStream, response.stream)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
@@ -47,10 +47,11 @@ class Reading:
     """Files of one directory, all of one moment; ``is_current`` says whether that moment lasts."""
 
     path: Path
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] = field(repr=False)
+    """Among them keys and tokens: they show in no repr."""
     generation: str | None
     """What ``..data`` points to; None for a plain directory."""
-    _marks: _Marks = ()
+    _marks: _Marks = field(default=(), repr=False)
     _settled: bool = True
 
     @property

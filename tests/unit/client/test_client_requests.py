@@ -1,0 +1,421 @@
+"""Requests by alias over real TLS: where they go, who is shown what, and what is never sent."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bilateral.client import (
+    AsyncClient,
+    Client,
+    ClientError,
+    InvalidAddress,
+    NoUsableChain,
+    PeerNotVerified,
+    RefusedByServer,
+    ServiceNotFound,
+)
+from bilateral.pki.identities import HeldIdentity
+from bilateral.pki.verifiers import ConfiguredCA, PeerCA, Verifier
+from bilateral.protocol.reasons import Reason
+from unit.client.pod import Organisation, Pod, make_organisation, pin
+from unit.client.serving import OK, environment, server_context, serving, subject_of
+
+
+def redirect(to: str) -> bytes:
+    return f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def test_an_alias_is_a_service_and_the_right_chain_is_shown(
+    introduced: Pod, org_a: Organisation, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    with serving(server_context(api_b, [org_b])) as api:
+        introduced.know("org-b-api", api.url, org_b, auths=[org_b], peer="org-b-kernel")
+        with Client("https://org-b-api", config=introduced.root) as http:
+            answer = http.get("/invoices", params={"year": "2026"})
+        assert (answer.status_code, answer.text) == (200, "ok")
+        assert answer.request.url == "https://org-b-api/invoices?year=2026"
+        assert api.requests == [b"GET /invoices?year=2026 HTTP/1.1"]
+        # The alias stays in the pod.
+        assert api.header("host") == [f"localhost:{api.port}"]
+        assert b"org-b-api" not in api.received
+        assert subject_of(api.callers[0]) == ("CN=client1,O=Org A", "CN=Org B CA,O=Org B")
+
+
+async def test_the_asynchronous_client_does_the_same(
+    introduced: Pod, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    with serving(server_context(api_b, [org_b])) as api:
+        introduced.know("org-b-api", api.url, org_b, auths=[org_b])
+        async with AsyncClient("https://org-b-api", config=introduced.root) as http:
+            answer = await http.post("/invoices", content=b"12345")
+        assert answer.text == "ok"
+        assert api.requests == [b"POST /invoices HTTP/1.1"]
+        assert api.received.endswith(b"\r\n\r\n12345")
+        assert subject_of(api.callers[0])[1] == "CN=Org B CA,O=Org B"
+
+
+def test_one_client_reaches_several_services_each_with_its_own_chain(
+    introduced: Pod, org_a: Organisation, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    with (
+        serving(server_context(api_b, [org_b])) as theirs,
+        serving(server_context(org_a.identity("api", "localhost"), [org_a])) as ours,
+        Client(config=introduced.root) as http,
+    ):
+        introduced.know("theirs", theirs.url, org_b, auths=[org_b])
+        introduced.know("ours", ours.url, org_a, auths=["CN=Org A CA,O=Org A"])
+        assert http.get("https://theirs/1").text == http.get("https://ours/2").text == "ok"
+        assert http.get("https://theirs/3").text == "ok"
+        assert theirs.requests == [b"GET /1 HTTP/1.1", b"GET /3 HTTP/1.1"]
+        assert theirs.connections == 1
+        assert subject_of(ours.callers[0])[1] == "CN=Org A CA,O=Org A"
+
+
+def test_a_service_that_names_no_authority_is_shown_our_own_id(
+    pod: Pod, org_a: Organisation, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    with serving(server_context(api_b, [org_a])) as api:
+        pod.know("api", api.url, org_b)
+        with Client("https://api", config=pod.root) as http:
+            http.get("/")
+        assert subject_of(api.callers[0]) == ("CN=client1,O=Org A", "CN=Org A CA,O=Org A")
+
+
+def test_a_path_of_the_url_and_a_path_of_the_service_are_joined(
+    introduced: Pod, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    with serving(server_context(api_b)) as api:
+        introduced.know("api", f"{api.url}/v1/", org_b)
+        with Client("https://api/base", config=introduced.root) as http:
+            http.get("/x", params={"a": "b"})
+        assert api.requests == [b"GET /v1/base/x?a=b HTTP/1.1"]
+
+
+def test_the_port_is_in_the_url_where_the_service_has_none(
+    introduced: Pod, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    with serving(server_context(api_b)) as api:
+        introduced.know("portless", "https://localhost", org_b)
+        introduced.know("ported", api.url, org_b)
+        with Client(config=introduced.root) as http:
+            assert http.get(f"https://portless:{api.port}/").text == "ok"
+            with pytest.raises(InvalidAddress) as caught:
+                http.get("https://ported:8443/")
+        assert caught.value.cause == "two-ports"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://api/", "https://user:password@api/", "https:///path", "ftp://api/", "/relative"]
+)
+def test_a_url_that_cannot_name_a_service_is_refused(url: str, pod: Pod) -> None:
+    with (
+        Client(config=pod.root) as http,
+        pytest.raises((InvalidAddress, httpx.UnsupportedProtocol)) as caught,
+    ):
+        http.get(url)
+    assert "password" not in str(caught.value)
+
+
+@pytest.mark.parametrize("alias", ["unknown", "localhost", "example.com", "127.0.0.1", "[::1]", "self"])
+def test_what_is_not_in_the_directory_is_looked_up_nowhere(alias: str, pod: Pod) -> None:
+    with Client(config=pod.root) as http, pytest.raises(ServiceNotFound) as caught:
+        http.get(f"https://{alias}/")
+    assert caught.value.reason is Reason.SERVICE_NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "alias",
+    ["..%2fx", "a%2f..%2fb", "%2e%2e", "a_b", "x" * 64],
+    ids=["up", "inside", "dots", "under", "long"],
+)
+def test_an_alias_is_never_a_path(alias: str, pod: Pod) -> None:
+    with Client(config=pod.root) as http, pytest.raises((ServiceNotFound, httpx.InvalidURL)):
+        http.get(f"https://{alias}/")
+
+
+# --- what the server is verified by -----------------------------------------------------------------
+
+
+def verifiers(org_b: Organisation, stranger: Organisation, api_b: HeldIdentity) -> dict[str, Verifier]:
+    other = stranger.identity("api", "localhost").identity.certificate
+    return {
+        "another authority": PeerCA((stranger.certificate,)),
+        "another configured authority": ConfiguredCA((stranger.certificate,)),
+        "another fingerprint": pin(other),
+        "the authority's fingerprint": pin(org_b.certificate),
+    }
+
+
+@pytest.mark.parametrize("token", [None, "secret-token"])
+@pytest.mark.parametrize(
+    ("case", "cause"),
+    [
+        ("another authority", "other-authority"),
+        ("another configured authority", "other-authority"),
+        ("another fingerprint", "pin-mismatch"),
+        ("the authority's fingerprint", "pin-mismatch"),
+    ],
+)
+async def test_a_server_that_is_another_receives_not_one_byte(
+    case: str,
+    cause: str,
+    token: str | None,
+    introduced: Pod,
+    org_b: Organisation,
+    stranger: Organisation,
+    api_b: HeldIdentity,
+) -> None:
+    with serving(server_context(api_b)) as api:
+        introduced.know("api", api.url, verifiers(org_b, stranger, api_b)[case], token=token)
+        with Client("https://api", config=introduced.root) as http, pytest.raises(PeerNotVerified) as caught:
+            http.post("/", content=b"body")
+        async with AsyncClient("https://api", config=introduced.root) as asynchronous:
+            with pytest.raises(PeerNotVerified) as also:
+                await asynchronous.post("/", content=b"body")
+    assert caught.value.cause == also.value.cause == cause
+    assert caught.value.reason is Reason.TLS_VERIFICATION_FAILED
+    assert str(caught.value).startswith("api: ")
+    assert api.connections == 2
+    assert api.received == b""
+
+
+def test_a_pinned_server_needs_no_name_and_no_authority(introduced: Pod, stranger: Organisation) -> None:
+    held = stranger.identity("api", "elsewhere.example")
+    other = stranger.identity("api", "elsewhere.example").identity.certificate
+    with serving(server_context(held)) as api:
+        introduced.know("api", api.url, pin(other, held.identity.certificate))
+        with Client("https://api", config=introduced.root) as http:
+            assert http.get("/").text == "ok"
+
+
+def test_a_pinned_certificate_is_refused_after_its_time(introduced: Pod, org_b: Organisation) -> None:
+    held = org_b.identity("api", "localhost", validity=3600)
+    with serving(server_context(held)) as api:
+        introduced.know("api", api.url, pin(held.identity.certificate))
+        end = held.identity.not_after.timestamp()
+        with Client("https://api", config=introduced.root, now=lambda: end) as http:
+            assert http.get("/").text == "ok"
+        with (
+            Client("https://api", config=introduced.root, now=lambda: end + 1) as http,
+            pytest.raises(PeerNotVerified, match="expired at") as caught,
+        ):
+            http.get("/")
+        assert caught.value.cause == "expired"
+        assert api.received.count(b"GET") == 1
+
+
+def test_the_name_is_verified_by_subject_alternative_name_only(introduced: Pod, org_b: Organisation) -> None:
+    # An identity without host names is called localhost by its common name only; an introduced one could
+    # pose as any server if names did not count.
+    elsewhere = org_b.identity("localhost", "elsewhere.example")
+    with serving(server_context(elsewhere)) as api:
+        introduced.know("api", api.url, org_b)
+        with Client("https://api", config=introduced.root) as http, pytest.raises(PeerNotVerified) as caught:
+            http.get("/")
+    assert caught.value.cause == "other-host"
+    assert api.received == b""
+
+
+def test_an_introduced_client_cannot_pose_as_a_server(
+    introduced: Pod, org_b: Organisation, org_a: Organisation
+) -> None:
+    client = org_b.identity("localhost")
+    with serving(server_context(client)) as api:
+        introduced.know("api", api.url, org_b)
+        with Client("https://api", config=introduced.root) as http, pytest.raises(PeerNotVerified) as caught:
+            http.get("/")
+    assert caught.value.cause in {"wrong-purpose", "other-host"}
+    assert api.received == b""
+
+
+def test_old_and_new_authority_are_both_good_while_one_replaces_the_other(introduced: Pod) -> None:
+    old, new = make_organisation("Org C"), make_organisation("Org C")
+    for current in (old, new):
+        with serving(server_context(current.identity("api", "localhost"))) as api:
+            introduced.know("api", api.url, PeerCA((new.certificate, old.certificate)))
+            with Client("https://api", config=introduced.root) as http:
+                assert http.get("/").text == "ok"
+
+
+def test_less_than_tls_1_3_is_not_spoken(introduced: Pod, org_b: Organisation, api_b: HeldIdentity) -> None:
+    context = server_context(api_b)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with serving(context) as api:
+        introduced.know("api", api.url, org_b)
+        with Client("https://api", config=introduced.root) as http, pytest.raises(httpx.ConnectError):
+            http.get("/")
+        assert api.handshakes == 0
+
+
+def test_every_connection_is_a_whole_handshake(
+    introduced: Pod, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    context = server_context(api_b)
+    with serving(context) as api:
+        introduced.know("api", api.url, org_b)
+        for _ in range(3):
+            with Client("https://api", config=introduced.root) as http:
+                http.get("/", headers={"Connection": "close"})
+    assert context.session_stats()["hits"] == 0
+
+
+# --- what the server says ----------------------------------------------------------------------------
+
+
+async def test_a_server_that_refuses_our_certificate_is_named_with_its_reason(
+    introduced: Pod, org_b: Organisation, stranger: Organisation, api_b: HeldIdentity
+) -> None:
+    with serving(server_context(api_b, [stranger])) as api:
+        introduced.know("api", api.url, org_b, auths=[org_b])
+        with Client("https://api", config=introduced.root) as http, pytest.raises(RefusedByServer) as caught:
+            http.get("/")
+        async with AsyncClient("https://api", config=introduced.root) as asynchronous:
+            with pytest.raises(RefusedByServer) as also:
+                await asynchronous.get("/")
+    assert caught.value.alert == also.value.alert == "unknown_ca"
+    assert caught.value.reason is Reason.REFUSED_BY_PARTNER
+    assert api.received == b""
+
+
+async def test_a_server_that_closes_without_a_word_is_a_network_error_with_a_hint(
+    introduced: Pod, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    with serving(server_context(api_b, [org_b])) as api:
+        introduced.know("api", api.url, org_b, auths=[org_b])
+        api.close_unanswered = True
+        with (
+            Client("https://api", config=introduced.root) as http,
+            pytest.raises(httpx.TransportError) as caught,
+        ):
+            http.get("/")
+        async with AsyncClient("https://api", config=introduced.root) as asynchronous:
+            with pytest.raises(httpx.TransportError) as also:
+                await asynchronous.get("/")
+    for error in (caught.value, also.value):
+        assert [note for note in error.__notes__ if "does not accept our certificate" in note]
+
+
+def test_redirects_are_not_followed(introduced: Pod, org_b: Organisation, api_b: HeldIdentity) -> None:
+    with serving(server_context(api_b), [redirect("/elsewhere")]) as api:
+        introduced.know("api", api.url, org_b)
+        with Client("https://api", config=introduced.root) as http:
+            assert http.get("/").status_code == 302
+        assert len(api.requests) == 1
+
+
+def test_a_redirect_leads_nowhere_but_to_aliases(
+    introduced: Pod, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    with (
+        serving(server_context(api_b)) as evil,
+        serving(server_context(api_b), [redirect(f"https://localhost:{evil.port}/")]) as api,
+    ):
+        introduced.know("api", api.url, org_b, token="secret-token")
+        with (
+            Client("https://api", config=introduced.root, follow_redirects=True) as http,
+            pytest.raises(ServiceNotFound),
+        ):
+            http.get("/")
+        assert evil.connections == 0
+
+
+@pytest.mark.parametrize("location", ["/again", "https://api/again", "https://other/again"])
+async def test_a_token_is_sent_to_its_service_and_never_to_a_redirect(
+    location: str, introduced: Pod, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    answers = [redirect(location), redirect(location)]
+    if "other" not in location:
+        answers.insert(1, OK)
+    with serving(server_context(api_b), answers) as api, serving(server_context(api_b)) as other:
+        introduced.know("api", api.url, org_b, token="secret-token")
+        introduced.know("other", other.url, org_b)
+        with Client("https://api", config=introduced.root, follow_redirects=True) as http:
+            assert http.get("/first").text == "ok"
+        async with AsyncClient("https://api", config=introduced.root, follow_redirects=True) as asynchronous:
+            assert (await asynchronous.get("/first")).text == "ok"
+    assert api.header("authorization") == ["Bearer secret-token", "Bearer secret-token"]
+    assert (api.received + other.received).count(b"GET /again") == 2
+    assert b"secret-token" not in other.received
+
+
+def test_a_callers_own_authorization_is_left_alone(
+    introduced: Pod, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    with serving(server_context(api_b)) as api:
+        introduced.know("api", api.url, org_b, token="secret-token")
+        with Client("https://api", config=introduced.root) as http:
+            http.get("/", headers={"Authorization": "Bearer mine"})
+            http.get("/", auth=("user", "password"))
+        assert api.header("authorization") == ["Bearer mine", "Basic dXNlcjpwYXNzd29yZA=="]
+
+
+def test_a_token_is_shown_nowhere(introduced: Pod, org_b: Organisation, api_b: HeldIdentity) -> None:
+    from bilateral.client.trust import Trust
+
+    with serving(server_context(api_b)) as api:
+        introduced.know("api", api.url, org_b, token="secret-token")
+        binding = Trust(introduced.root).bind("api")
+        with Client("https://api", config=introduced.root) as http:
+            answer = http.get("/")
+    shown = f"{binding!r} {answer.request.headers!r} {answer.request!r}"
+    assert "secret-token" not in shown
+    assert "PRIVATE KEY" not in shown
+
+
+def test_the_environment_is_not_asked(introduced: Pod, org_b: Organisation, api_b: HeldIdentity) -> None:
+    with (
+        serving(server_context(api_b)) as api,
+        environment(
+            HTTPS_PROXY="http://127.0.0.1:9", ALL_PROXY="http://127.0.0.1:9", SSL_CERT_FILE="/nowhere"
+        ),
+    ):
+        introduced.know("api", api.url, org_b)
+        with Client("https://api", config=introduced.root) as http:
+            assert http.get("/").text == "ok"
+
+
+@pytest.mark.parametrize("option", ["verify", "cert", "proxy", "trust_env", "mounts", "transport"])
+def test_trust_cannot_be_passed_in(option: str, pod: Pod) -> None:
+    options: dict[str, Any] = {option: False}
+    with pytest.raises(TypeError, match=option):
+        Client(config=pod.root, **options)
+    with pytest.raises(TypeError, match=option):
+        AsyncClient(config=pod.root, **options)
+
+
+def test_what_is_about_the_network_stays_an_error_of_httpx(introduced: Pod, org_b: Organisation) -> None:
+    with serving(server_context(org_b.identity("api", "localhost"))) as api:
+        pass
+    introduced.know("api", api.url, org_b)
+    with Client("https://api", config=introduced.root) as http, pytest.raises(httpx.ConnectError):
+        http.get("/")
+
+
+def test_nothing_to_show_is_no_connection(pod: Pod, org_b: Organisation, api_b: HeldIdentity) -> None:
+    with serving(server_context(api_b)) as api:
+        pod.know("api", api.url, org_b, auths=[org_b])
+        with Client("https://api", config=pod.root) as http, pytest.raises(NoUsableChain) as caught:
+            http.get("/")
+        assert caught.value.cause == "none"
+        assert api.connections == 0
+    assert isinstance(caught.value, ClientError)
+
+
+def test_the_directory_is_found_by_the_environment(
+    introduced: Pod, org_b: Organisation, api_b: HeldIdentity, tmp_path: Path
+) -> None:
+    with serving(server_context(api_b)) as api:
+        introduced.know("api", api.url, org_b)
+        with environment(BILATERAL_CONFIG=str(introduced.root)), Client("https://api") as http:
+            assert http.get("/").text == "ok"
+        with (
+            environment(BILATERAL_CONFIG=None, CERTIFIED_CONFIG=str(introduced.root)),
+            Client("https://api") as http,
+        ):
+            assert http.get("/").text == "ok"
