@@ -24,6 +24,8 @@ RETRY_AFTER = {"Retry-After": "1"}
 FAULTS = {
     "409, somebody else wrote": Fault(409),
     "429, come back in a second": Fault(429, RETRY_AFTER),
+    "404, our kinds are not served yet": Fault(404),
+    "403, rights are not known yet": Fault(403),
     "500": Fault(500),
     "503, come back in a second": Fault(503, RETRY_AFTER),
     "504, after it was done": Fault(504, forward=True),
@@ -147,6 +149,21 @@ def test_other_writers_of_a_status_do_not_get_in_the_way(scene: Scene) -> None:
     scene.wait_ready(*names, seconds=30)
     for name in names:
         assert scene.get(PEERS, name)["status"]["pin"]["publicKey"] == scene.partner(name).anchor
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+def test_watches_that_are_refused_are_opened_again(scene: Scene, proxy: FaultProxy, status: int) -> None:
+    """As an API server does that starts: it knows neither rights nor kinds yet."""
+    name = f"seen-after-{status}"
+    operator = scene.started[0]
+    proxy.fault = lambda call: Fault(status) if call.is_read_of_many else None
+    seen = len(proxy.failed)
+    proxy.cut_watches()
+    wait_for(lambda: len(proxy.failed) >= seen + 6, "two refusals of each")
+    scene.add_peer(name)
+    proxy.fault = no_fault
+    scene.wait_ready(name, seconds=30)
+    assert operator.is_running()
 
 
 def test_what_vanished_while_the_watches_were_down_is_noticed(scene: Scene, proxy: FaultProxy) -> None:

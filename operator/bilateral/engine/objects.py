@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bilateral.engine.api import APIError, Conflict, Invalid, KubernetesAPI, NotFound, Object, path_of
+from bilateral.engine.api import APIError, Conflict, Invalid, KubernetesAPI, Object, path_of
 from bilateral.engine.cache import Cache, Key, Kind
 from bilateral.engine.metrics import Metrics
 from bilateral.resources.federationpeer import FederationPeer
@@ -39,16 +39,15 @@ class StatusWriter:
         """Make the status of an object what it should be; false where it already was.
 
         ``observed`` is the object that the decision looked at. Raises Decided when the object is
-        not that any more (the cache then holds the newer one, or none), APIError otherwise.
+        not that any more (the cache then holds the newer one), APIError otherwise. That it is not
+        found removes nothing: an API server that starts does not serve our kinds yet, and what is
+        gone the watch tells.
         """
         if (observed.get("status") or {}) == status:
             return False
         kind = Kind(key.kind)
         try:
             stored = await self._apply(key, status, observed["metadata"]["resourceVersion"])
-        except NotFound:
-            self._cache.remove(key, observed["metadata"]["uid"])
-            raise Decided from None
         except Conflict:
             await self.read(key)
             raise Decided from None
@@ -79,11 +78,5 @@ class StatusWriter:
 
     async def read(self, key: Key) -> None:
         """Bring the cache up to date about one object."""
-        try:
-            obj = await self._api.get(
-                path_of(key.kind, key.namespace, key.name, group=GROUP, version=VERSION)
-            )
-        except NotFound:
-            self._cache.remove(key)
-            return
+        obj = await self._api.get(path_of(key.kind, key.namespace, key.name, group=GROUP, version=VERSION))
         self._cache.put(Kind(key.kind), obj)

@@ -42,6 +42,8 @@ from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.settings import OperatorSettings
 
+STEP_SECONDS = 0.5
+"""How far the wall clock may run off the monotonic one between two ticks before every plan is made anew."""
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 log = Log("runtime")
@@ -121,6 +123,7 @@ class Runtime:
         self._health = HealthServer(clock, self.watches, self._monitor, self.metrics, lambda: self._listening)
         self._listening = False
         self._regressed = False
+        self._lead_of_wall_clock = clock.time() - clock.monotonic()
         self._filling: asyncio.Task[None] | None = None
 
     def event(self, kind: Kind, event: str | None, obj: dict[str, Any]) -> None:
@@ -213,10 +216,19 @@ class Runtime:
         self.metrics.queue.labels("in-flight").set(statistics.in_flight)
         self._guard.now()
         regressed = self._guard.regressed
-        if regressed != self._regressed:
+        turned = regressed != self._regressed
+        if turned:
             self._regressed = regressed
             self.metrics.clock_regressed.set(regressed)
             log.warning("the clock went backwards" if regressed else "the clock has caught up")
+        # The queue waits by the monotonic clock. Where the wall clock steps, or a machine was
+        # suspended, what it waits for may be due already: a pin's deadline above all.
+        lead = self._clock.time() - self._clock.monotonic()
+        stepped = abs(lead - self._lead_of_wall_clock) > STEP_SECONDS
+        if stepped:
+            log.info("the clock was set", seconds=round(lead - self._lead_of_wall_clock, 1))
+            self._lead_of_wall_clock = lead
+        if turned or stepped:
             self._intake.everything()
 
 

@@ -4,12 +4,14 @@ kopf neither says when its first lists are done, nor that a watch has gone quiet
 while a watch was down. It does let an operator bring its own aiohttp session. Ours notes, for each
 watched resource:
 
-- the objects of a list, page by page; a list that was read to its end is reported with the UIDs
-  in it, and readiness is that every resource was listed and its watch opened;
+- the objects of a list, page by page, which it takes in by itself, so that kopf hears of changes
+  only; a list that was read to its end is reported with the UIDs in it, and readiness is that every
+  resource was listed and its watch opened;
 - when its watch last carried anything: an event, or one of the bookmarks that the API server sends
   about every minute. Silence beyond :data:`QUIET_SECONDS` means that the watch is dead.
 
-It sends the Authorization header anew with each request, for tokens rotate.
+A kind that is not found counts as one that is not served yet. The session sends the Authorization
+header anew with each request, for tokens rotate.
 """
 
 from __future__ import annotations
@@ -73,11 +75,11 @@ class Watches:
         now = self._clock.monotonic()
         return max(now - (stream.watched_at or now) for stream in self._streams.values())
 
-    def page(self, resource: tuple[Kind, str | None], page: dict[str, Any], *, first: bool) -> None:
-        """A page of a list was read."""
+    def page(self, resource: tuple[Kind, str | None], page: dict[str, Any], *, first: bool) -> bool:
+        """A page of a list was read; whether it was taken in."""
         stream = self._streams.get(resource)
         if stream is None:
-            return
+            return False
         if first:
             stream.uids = set()
         items = page.get("items") or []
@@ -88,6 +90,7 @@ class Watches:
             stream.listed = True
             uids, stream.uids = stream.uids, set()
             self._on_listed(*resource, uids, metadata.get("resourceVersion", ""))
+        return True
 
     def heard(self, resource: tuple[Kind, str | None]) -> None:
         """A watch was opened, or carried something."""
@@ -131,6 +134,10 @@ def _response_class(watches: Watches) -> type[aiohttp.ClientResponse]:
         async def start(self, connection: Any) -> aiohttp.ClientResponse:  # noqa: ANN401 - aiohttp's own type
             started = await super().start(connection)
             resource = resource_of(self.url.path)
+            if resource is not None and self.status == 404:
+                # An API server that starts does not serve our kinds yet. kopf would end for that;
+                # what is unavailable it asks for again.
+                self.status = 503
             if resource is not None and self.status == 200 and self.url.query.get("watch") == "true":
                 watches.heard(resource)
                 # kopf reads a watch through iter_chunked alone.
@@ -146,7 +153,11 @@ def _response_class(watches: Watches) -> type[aiohttp.ClientResponse]:
                 and isinstance(parsed, dict)
                 and self.status == 200
             ):
-                watches.page(resource, parsed, first="continue" not in self.url.query)
+                taken = watches.page(resource, parsed, first="continue" not in self.url.query)
+                if taken:
+                    # What was taken in is not handed over a second time, one by one: kopf would spend
+                    # a task and a kilobyte on each object.
+                    return parsed | {"items": []}
             return parsed
 
     return ObservedResponse
