@@ -63,7 +63,7 @@ def test_a_path_names_a_resource(path: str, expected: object) -> None:
 def test_a_list_in_pages_is_reported_when_it_was_read_to_its_end(watches: Watches, heard: Heard) -> None:
     watches.page(PEERS, page("b", "c", more="token"), first=True)
     assert heard.lists == []
-    watches.page(PEERS, page("d"), first=False)
+    assert watches.page(PEERS, page("d"), first=False)
     assert heard.lists == [{"uid-b", "uid-c", "uid-d"}]
     assert heard.objects == ["b", "c", "d"]
 
@@ -94,5 +94,5 @@ def test_the_quietest_watch_counts(watches: Watches, clock: FakeClock) -> None:
 
 
 def test_what_is_not_ours_is_passed_over(watches: Watches, heard: Heard) -> None:
-    watches.page((Kind.SECRET, "elsewhere"), page("x"), first=True)
+    assert not watches.page((Kind.SECRET, "elsewhere"), page("x"), first=True)
     assert heard.objects == []
