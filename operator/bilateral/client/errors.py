@@ -123,3 +123,8 @@ class HandshakeRefused(ssl.SSLCertVerificationError):
         super().__init__(ssl.SSL_ERROR_SSL, str(error))
         self.error = error
         self.__cause__ = error
+        # What OpenSSL's own errors have, and what programs that handle those look at.
+        self.library = "SSL"
+        self.reason = "CERTIFICATE_VERIFY_FAILED"
+        self.verify_code = 1  # X509_V_ERR_UNSPECIFIED
+        self.verify_message = error.cause

@@ -120,7 +120,7 @@ def translate(error: Exception, binding: Binding) -> ClientError | None:
         if isinstance(cause, HandshakeRefused):
             return cause.error
         if isinstance(cause, ssl.SSLError):
-            _, found, alert = (cause.reason or "").partition(_ALERT)
+            _, found, alert = (getattr(cause, "reason", None) or "").partition(_ALERT)
             if found and alert.lower() in _CERTIFICATE_ALERTS:
                 return RefusedByServer(alias, alert.lower())
         if cause is None:
