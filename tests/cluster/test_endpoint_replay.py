@@ -5,6 +5,7 @@ Proves R-H2 and R-H3 (replay), R-K8 (two writers), R-C5 (reflection).
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 import pytest
 
 from bilateral.protocol.handshake import Envelope
+from bilateral.resources.times import parse_time
 from cluster.scene import PEERS, Scene, open_scene
 from support.caller import Answer, Caller
+from support.waiting import wait_for
 from testbed.cluster import Cluster
 from testbed.operator import OperatorProcess
 
@@ -67,6 +70,8 @@ def test_an_envelope_sent_again_at_once_changes_nothing(stage: Stage) -> None:
     envelope = stage.sign("once")
     assert stage.post(envelope).status == 200
     pin = stage.pin("once")
+    made = parse_time(str(pin["establishedAt"]))
+    wait_for(lambda: time.time() >= made + 1, "the next second, in which another pin would look another")
     assert told(stage.post(envelope)) == REPLAYED
     assert stage.pin("once") == pin
 

@@ -258,6 +258,8 @@ def test_an_unexpected_key_is_shown_beside_the_expected_one(rows: Stage) -> None
 
 def test_a_different_key_never_replaces_or_extends_a_pin(stage: Stage) -> None:
     before = stage.ready("steady")
+    made = parse_time(before["status"]["pin"]["establishedAt"])
+    wait_for(lambda: time.time() >= made + 1, "the next second, in which another pin would look another")
     stage.scene.behave("steady", with_key(OTHER_KEY))
     peer = stage.ask("steady", "as an answer")
     assert peer["status"]["pin"] == before["status"]["pin"]
@@ -301,6 +303,9 @@ def test_without_its_key_among_the_anchors_a_pin_is_withdrawn(stage: Stage) -> N
 def test_an_answer_of_yesterday_renews_nothing(stage: Stage) -> None:
     stage.scene.behave("yesterday", repeating())
     before = stage.ready("yesterday")
+    # A pin made in the same second would look the same.
+    made = parse_time(before["status"]["pin"]["establishedAt"])
+    wait_for(lambda: time.time() >= made + 1, "the next second")
     peer = stage.ask("yesterday", "once more")
     assert stage.scene.asked("yesterday") == 2
     assert peer["status"]["pin"] == before["status"]["pin"]
