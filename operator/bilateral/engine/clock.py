@@ -62,6 +62,11 @@ class ClockGuard:
         return int(now)
 
     @property
+    def latest(self) -> float:
+        """The latest wall-clock time that was seen, Unix seconds."""
+        return self._high_water
+
+    @property
     def regressed(self) -> bool:
         """True while the wall clock is behind what was already seen by more than the tolerance."""
         return self._clock.time() < self._high_water - self._tolerance

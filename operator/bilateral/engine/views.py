@@ -52,6 +52,7 @@ class Views:
             kernel_id_taken=self._is_taken(key, Index.DOMAIN_BY_KERNEL_ID, domain.spec.kernel_id),
             pins_exist=bool(self._cache.find(Index.PINNED_IN_DOMAIN, namespace, domain.metadata.name)),
             clock_regressed=self._guard.regressed,
+            latest_time=int(self._guard.latest),
         )
 
     def domain(self, namespace: str, name: str) -> Domain | None:

@@ -49,6 +49,7 @@ class TrustDomainView:
     kernel_id_taken: bool
     pins_exist: bool
     clock_regressed: bool
+    latest_time: int = 0  # the latest that was ever seen (Unix seconds); ahead of a clock that went back
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +75,23 @@ class _Part:
 
 def reconcile_trust_domain(domain: TrustDomain, view: TrustDomainView, now: int) -> TrustDomainOutcome:
     """Judge a TrustDomain at ``now`` (Unix seconds)."""
-    moment = datetime.fromtimestamp(now, UTC)
+    # Certificates are judged by the latest time that was seen: a clock that went back makes none of
+    # them younger, and partners go on to hear from our endpoint that we are not ready.
+    moment = datetime.fromtimestamp(max(now, view.latest_time), UTC)
     key, key_part = _signing_key(domain, view)
     next_key, next_part = _next_key(domain, view)
     seal, seal_part = _seal(domain, view)
     authority, authority_part = _authority(domain, view, moment)
-    endpoint, endpoint_part = _endpoint(domain, view, authority, moment)
+    endpoint, endpoint_part = _endpoint(domain, view, authority, authority_part, moment)
     lists_part = _Part(Reason.SECRET_CONFLICT if domain.peers_secret_name in view.foreign_secrets else None)
     usable = key_part.problem is None and not view.kernel_id_taken and not view.clock_regressed
     wanted = _conditions(view, key_part, authority_part, (next_part, seal_part, endpoint_part, lists_part))
     parts = (key_part, next_part, seal_part, authority_part, endpoint_part, lists_part)
     return TrustDomainOutcome(
         status=_status(domain, key, next_key, authority, endpoint, wanted, now),
-        generate=tuple(part.generate for part in parts if part.generate is not None),
+        generate=()
+        if view.clock_regressed
+        else tuple(part.generate for part in parts if part.generate is not None),
         signing_key=key if usable else None,
         seal_key=seal,
         endpoint_host=endpoint_host(domain),
@@ -190,7 +195,11 @@ def endpoint_host(domain: TrustDomain) -> str | None:
 
 
 def _endpoint(
-    domain: TrustDomain, view: TrustDomainView, authority: Authority | None, moment: datetime
+    domain: TrustDomain,
+    view: TrustDomainView,
+    authority: Authority | None,
+    authority_part: _Part,
+    moment: datetime,
 ) -> tuple[ServerCertificate | None, _Part]:
     """The certificate that the endpoint presents: provided, or issued by our authority and renewed."""
     host = endpoint_host(domain)
@@ -206,6 +215,8 @@ def _endpoint(
     secret, part = _find(domain, view, name, Recipe.ENDPOINT_CERTIFICATE)
     if authority is None:
         return None, _Part(Reason.AUTHORITY_PENDING)
+    if authority_part.problem is not None:
+        return None, _Part(authority_part.problem)  # past its end: so is what it issued
     if secret is None:
         return None, part
     renew = GeneratedSecret(name, Recipe.ENDPOINT_CERTIFICATE, replaces=secret.resource_version)
