@@ -221,6 +221,10 @@ ADVICE: Mapping[Reason, Advice] = {
         "a Secret of that name exists and is not ours; it was left as it is",
         "Yours: rename or delete that Secret, or name another one in the spec.",
     ),
+    Reason.SERVICE_NOT_FOUND: Advice(
+        "no service of this alias is known to the pod",
+        "Yours: compare the alias with the TrustedServices that the WorkloadIdentity may see.",
+    ),
     Reason.OUTPUTS_PENDING: Advice("not all Secrets are written yet", _WAIT),
     # The life of a peer.
     Reason.ANCHORED: Advice("a key of theirs is installed"),

@@ -161,6 +161,8 @@ def _prepared(context: ssl.SSLContext) -> PreparedContext:
 def build_refusing(error: ClientError, *, server_side: bool) -> PreparedContext:
     """Build a context whose every handshake is refused for ``error`` before it begins."""
     context = PreparedContext(server_side=server_side)
+    # There will be no certificate whose name could be checked, and a caller may not have given one.
+    context.check_hostname = False
     context.refusal = error
     return context
 
