@@ -51,8 +51,7 @@ def delete(cast: Cast) -> None:
         require("how long that took", taken <= STOP_SECONDS, f"at most {STOP_SECONDS} s", f"{taken:.1f} s")
         line.add(f"{taken:.1f} s; no error is in their logs")
         for organisation in cast.both:
-            errors = [entry for entry in organisation.operator.log_entries() if entry.get("level") == "error"]
-            expect(f"errors in the log of {organisation.title}'s operator", errors, [])
+            expect(f"errors in the log of {organisation.title}'s operator", organisation.logged_errors(), [])
 
 
 def explain_what_is_left(cast: Cast) -> None:

@@ -87,6 +87,17 @@ class Organisation:
         """Return the last lines of the operator's log."""
         return [] if self._operator is None else self._operator.log_text().splitlines()[-lines:]
 
+    def logged_errors(self) -> list[str]:
+        """Return what our own code logged as errors.
+
+        kopf logs as an error, too, each call that it will repeat: one that a starting API server put off, say.
+        """
+        return [
+            entry["message"]
+            for entry in self.operator.log_entries()
+            if entry["level"] in {"error", "critical"} and entry["logger"].startswith("bilateral")
+        ]
+
     # The platform engineer
 
     @property
