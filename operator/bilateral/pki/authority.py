@@ -22,21 +22,23 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bilateral.pki.errors import AuthorityExpired, InvalidAuthority
 from bilateral.pki.fingerprints import certificate_fingerprint
+from bilateral.pki.leaves import is_signed_by
 from bilateral.pki.names import Subject, build_name, rfc4514_name
 from bilateral.pki.pem import (
     BACKDATE,
+    UNREADABLE,
     PrivateKey,
     parse_certificates,
     parse_private_key,
     private_key_pem,
     signature_hash,
     verify_key_matches,
+    verify_key_strength,
     whole_second,
 )
 
@@ -156,7 +158,7 @@ def verify_authority_certificate(certificate: x509.Certificate) -> None:
         raise InvalidAuthority("empty-subject", "expected a CA with a subject, found an empty one")
     try:
         extensions = certificate.extensions
-    except ValueError:
+    except UNREADABLE:
         raise InvalidAuthority(
             "malformed-certificate", "the certificate's extensions cannot be read"
         ) from None
@@ -166,11 +168,10 @@ def verify_authority_certificate(certificate: x509.Certificate) -> None:
                 "unknown-critical-extension", f"critical extension {extension.oid.dotted_string} is not known"
             )
     _verify_ca_extensions(extensions)
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (ValueError, TypeError, InvalidSignature):
+    verify_key_strength(certificate.public_key(), InvalidAuthority)
+    if not is_signed_by(certificate, certificate):
         # A partner pins this certificate and nothing above it, so there must be nothing above it.
-        raise InvalidAuthority("not-self-signed", "expected a self-signed CA certificate (a root)") from None
+        raise InvalidAuthority("not-self-signed", "expected a self-signed CA certificate (a root)")
 
 
 def verify_authority_dates(authority: Authority, now: datetime) -> None:

@@ -13,7 +13,10 @@ import binascii
 import re
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from bilateral.pki.pem import UNREADABLE, read_whole
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _TO_STANDARD = str.maketrans("-_", "+/")
@@ -42,7 +45,13 @@ def encode_certificate(certificate: x509.Certificate) -> str:
 
 def decode_certificate(text: str) -> x509.Certificate:
     """Read a certificate from base64 of DER; ValueError for anything else."""
-    return x509.load_der_x509_certificate(decode_base64(text))
+    der = decode_base64(text)
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        read_whole(certificate)
+    except (*UNREADABLE, UnsupportedAlgorithm):
+        raise ValueError("not a certificate") from None
+    return certificate
 
 
 def quote_yaml(text: str) -> str:

@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bilateral.pki.errors import InvalidFingerprint
-from bilateral.pki.pem import parse_certificates
+from bilateral.pki.pem import UNREADABLE, parse_certificates
 
 ED25519_SPKI_PREFIX = bytes.fromhex("302a300506032b6570032100")
 ED25519_KEY_BYTES = 32
@@ -86,7 +86,7 @@ def certificate_fingerprint(certificate: x509.Certificate | bytes) -> str:
         else:
             try:
                 certificate = x509.load_der_x509_certificate(certificate)
-            except ValueError:
+            except UNREADABLE:
                 raise InvalidFingerprint(
                     "malformed-certificate", "expected a certificate, found something else"
                 ) from None

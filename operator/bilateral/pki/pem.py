@@ -1,8 +1,12 @@
 """Reading PEM with limits, and the checks that certificates and keys of every purpose share.
 
-Rules: at most :data:`MAX_PEM_BYTES` and :data:`MAX_CHAIN` blocks are looked at (a chain is presented by
-whoever may write a Secret, so its size is bounded before it is parsed); keys are unencrypted PKCS#8,
-SEC1 or PKCS#1; a parser's own exception never leaves this module.
+Rules:
+
+* A certificate is read whole at the door. The library reads names, keys and extensions only when they are
+  asked for, and raises then: in the middle of a decision, an error that nobody there expects.
+* At most :data:`MAX_PEM_BYTES` and :data:`MAX_CHAIN` blocks are looked at: a chain is presented by whoever
+  may write a Secret, so its size is bounded before it is parsed.
+* Keys are unencrypted PKCS#8, SEC1 or PKCS#1. A parser's own exception never leaves this package.
 """
 
 from __future__ import annotations
@@ -30,6 +34,15 @@ MIN_RSA_BITS = 2048
 BACKDATE = timedelta(minutes=5)
 """How far before ``now`` a certificate begins, so that a partner whose clock is behind accepts it."""
 
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for certificates, requests and lists that it cannot read, now or later."""
+
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
@@ -41,9 +54,38 @@ def parse_certificates(pem: bytes, error: type[PkiError]) -> list[x509.Certifica
     if pem.count(b"-----BEGIN CERTIFICATE-----") > MAX_CHAIN:
         raise error("too-many-certificates", f"expected at most {MAX_CHAIN} certificates")
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError:
+        certificates = x509.load_pem_x509_certificates(pem)
+        for certificate in certificates:
+            read_whole(certificate)
+    except UnsupportedAlgorithm:
+        raise error("unsupported-key", "a certificate has a key of a kind that is not known here") from None
+    except UNREADABLE:
         raise error("malformed-certificate", "expected PEM certificates, found something else") from None
+    return certificates
+
+
+def parse_der_certificate(der: bytes, error: type[PkiError]) -> x509.Certificate:
+    """Parse one certificate from DER; raise ``error`` (malformed-certificate, unsupported-key) otherwise."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        read_whole(certificate)
+    except UnsupportedAlgorithm:
+        raise error("unsupported-key", "the certificate has a key of a kind that is not known here") from None
+    except UNREADABLE:
+        raise error("malformed-certificate", "expected a certificate in DER, found something else") from None
+    return certificate
+
+
+def read_whole(certificate: x509.Certificate) -> None:
+    """Read all parts of a certificate that anybody here asks for; raises UnsupportedAlgorithm or UNREADABLE."""
+    for name in (certificate.subject, certificate.issuer):
+        list(name)
+    list(certificate.extensions)
+    certificate.public_key()
+    _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if certificate.serial_number <= 0:
+        # RFC 5280 section 4.1.2.2; a later version of the library refuses it by itself.
+        raise ValueError("the serial number is not positive")
 
 
 def parse_private_key(pem: bytes, error: type[PkiError]) -> PrivateKey:

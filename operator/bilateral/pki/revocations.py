@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bilateral.pki.authority import Authority, verify_authority_dates
 from bilateral.pki.errors import InvalidRevocationList
-from bilateral.pki.pem import BACKDATE, signature_hash, verify_key_strength, whole_second
+from bilateral.pki.pem import BACKDATE, UNREADABLE, signature_hash, verify_key_strength, whole_second
 from bilateral.pki.profiles import authority_key_identifier
 
 MAX_LIST_BYTES = 768 * 1024
@@ -122,7 +122,7 @@ def parse_revocation_list(data: bytes, authority: x509.Certificate) -> Revocatio
         crl = load(data)
         _verify_issuer(crl, authority)
         return _verified(crl, {entry.serial_number: entry.revocation_date_utc for entry in crl})
-    except (ValueError, x509.DuplicateExtension):
+    except UNREADABLE:
         raise InvalidRevocationList(
             "malformed", "expected a revocation list in PEM or DER, found something else"
         ) from None

@@ -22,7 +22,7 @@ from bilateral.pki.encoding import decode_certificate
 from bilateral.pki.errors import SubjectRefused
 from bilateral.pki.leaves import is_ca
 from bilateral.pki.names import rfc4514_name
-from bilateral.pki.pem import PublicKey, parse_certificates, verify_key_strength
+from bilateral.pki.pem import UNREADABLE, PublicKey, parse_certificates, verify_key_strength
 
 MAX_SUBJECT_BYTES = 32 * 1024
 """A certificate with a large RSA key and many names has 8 KiB; more is not a party's certificate."""
@@ -78,7 +78,7 @@ def parse_request(pem: bytes) -> Candidate:
     try:
         request = x509.load_pem_x509_csr(pem)
         is_signed = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm):
+    except (*UNREADABLE, UnsupportedAlgorithm):
         raise SubjectRefused(
             "malformed-request", "expected a PEM certificate signing request, found something else"
         ) from None
@@ -98,7 +98,7 @@ def _candidate(source: x509.Certificate | x509.CertificateSigningRequest, *, is_
         key = source.public_key()
         name = source.subject
         attributes = list(name)
-    except (ValueError, UnsupportedAlgorithm):
+    except (*UNREADABLE, UnsupportedAlgorithm):
         raise SubjectRefused("unsupported-key", "the name or the key cannot be read") from None
     public_key = verify_key_strength(key, SubjectRefused)
     if is_ca(source, SubjectRefused):
