@@ -11,6 +11,7 @@ from pathlib import Path
 
 from testbed.credentials import CONTROLLER_USER
 
+_CREDENTIAL = "authentication.kubernetes.io/credential-id"
 WRITE_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 POLICY = f"""\
@@ -42,6 +43,8 @@ class AuditEvent:
     uri: str
     user_agent: str
     time: str
+    credential: str
+    """Which of an account's tokens was shown: tells two programs apart that act as one account."""
 
     @property
     def is_write(self) -> bool:
@@ -77,6 +80,7 @@ def parse_event(line: bytes) -> AuditEvent:
         uri=event["requestURI"],
         user_agent=event.get("userAgent", ""),
         time=event["requestReceivedTimestamp"],
+        credential=next(iter(event["user"].get("extra", {}).get(_CREDENTIAL, ())), ""),
     )
 
 
