@@ -7,124 +7,32 @@ background, and the tests that read it come last. Proves R-H3, R-H7, R-H9, R-K9 
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 import time
 from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from bilateral.pki.authority import Authority, generate_authority
-from bilateral.pki.fingerprints import certificate_fingerprint
-from bilateral.pki.names import Subject
-from bilateral.pki.servers import IssuedCertificate, issue_server_certificate
 from bilateral.protocol.handshake import Pin
 from bilateral.protocol.keys import SigningKey, parse_public_key
 from bilateral.protocol.seal import verify_seal
-from bilateral.resources.labels import SECRET_LABEL, SECRET_REFERENCED
 from bilateral.resources.times import parse_time
-from cluster.scene import DOMAINS, PEERS, SECRETS, Object, Scene, condition_of, open_scene
+from cluster.organisations import Pair, Side, due, echo_of, established, open_side, pin_of
+from cluster.scene import DOMAINS, PEERS, Object, condition_of
 from support.caller import Caller
 from support.partner import PartnerServer, with_key
-from support.timeline import Seen, Timeline
+from support.timeline import Seen
 from support.waiting import wait_for
 from testbed.cluster import Cluster
-from testbed.operator import OperatorProcess
 
 WINDOW = 60
 SHORT: dict[str, Any] = {"handshake": {"rotationWindowSeconds": WINDOW}}
 IMPOSTOR = SigningKey.generate()
 RENEWERS = tuple(f"renewer-{number}" for number in range(5))
-
-
-def pin_of(peer: Object) -> Object:
-    pin: Object = peer.get("status", {}).get("pin", {})
-    return pin
-
-
-def echo_of(obj: Object) -> object:
-    return obj.get("status", {}).get("reconciledNow")
-
-
-@dataclass(frozen=True)
-class Side:
-    """One organisation's namespace and operator. Its trust domain "front" has the endpoint and the certificate."""
-
-    scene: Scene
-    operator: OperatorProcess
-    peers: Timeline
-    secrets: Timeline
-
-    @property
-    def endpoint(self) -> Object:
-        """How partners reach every trust domain here."""
-        pem = self.scene.get(DOMAINS, "front")["status"]["certificateAuthority"]["certificate"]
-        return {"url": self.operator.url, "verifier": {"certificateAuthority": {"pem": pem}}}
-
-    def anchor(self, domain: str) -> str:
-        key: str = self.scene.get(DOMAINS, domain)["status"]["publicKey"]
-        return key
-
-    def add_domain(self, name: str, **spec: Any) -> None:
-        self.scene.add_domain(name, **spec)
-        self.scene.wait(DOMAINS, name, "Ready", status="True")
-
-    def add_peer(self, pair: str, other: Side, *, anchored: bool = True, **spec: Any) -> None:
-        """The other side of a pair, as a peer of the same name as the trust domain that speaks with it."""
-        anchors = [{"publicKey": other.anchor(pair)}] if anchored else []
-        self.scene.add_peer(
-            pair, pair, kernelId=other.scene.kernel(pair), endpoint=other.endpoint, trustAnchors=anchors, **spec
-        )  # fmt: skip
-
-    def ready(self, pair: str, seconds: float = 20, since: float = 0) -> Seen:
-        return self.peers.wait(
-            pair, lambda peer: condition_of(peer).get("status") == "True", "Ready", seconds, since
-        )
-
-    def acknowledged(self, pair: str) -> Seen:
-        return self.peers.wait(
-            pair,
-            lambda peer: condition_of(peer, "AcknowledgedByPeer").get("status") == "True",
-            "Acknowledged",
-        )
-
-    def trusts(self, domain: str, kernel_id: str) -> bool:
-        """Whether the mounted list names the partner."""
-        return kernel_id in self.scene.listed_peers(domain)
-
-
-@dataclass(frozen=True)
-class Pair:
-    a: Side
-    b: Side
-
-    def domains(self, name: str, **spec: Any) -> None:
-        """A trust domain of that name on each side."""
-        for side in (self.a, self.b):
-            side.add_domain(name, **spec)
-
-    def peers(self, name: str, **spec: Any) -> None:
-        """Both know each other, and have shown it both ways."""
-        self.a.add_peer(name, self.b, **spec)
-        self.b.add_peer(name, self.a, **spec)
-        for side in (self.a, self.b):
-            side.ready(name)
-            side.acknowledged(name)
-
-
-def open_side(stack: ExitStack, cluster: Cluster, directory: Any) -> Side:
-    scene = stack.enter_context(open_scene(cluster, directory))
-    operator = scene.operator("--allow-destinations=localhost")
-    timelines = [stack.enter_context(Timeline(cluster, scene.path(plural))) for plural in (PEERS, SECRETS)]
-    scene.add_domain("front", url=operator.url)
-    scene.wait(DOMAINS, "front", "Ready", status="True")
-    return Side(scene, operator, *timelines)
 
 
 @pytest.fixture(scope="module")
@@ -331,95 +239,7 @@ def test_a_key_is_replaced_without_a_gap(pair: Pair) -> None:
         assert states == {"True"}
 
 
-# The endpoint's certificates
-
-
-def chain_of(side: Side, name: str, authority: str) -> dict[str, Any]:
-    """What is presented to a caller who asks for a name and trusts one authority."""
-    context = ssl.create_default_context(cadata=authority)
-    with (
-        socket.create_connection(("127.0.0.1", side.operator.port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname=name) as secure,
-    ):
-        return {"fingerprint": certificate_fingerprint(secure.getpeercert(binary_form=True) or b"")}
-
-
-def own_authority(side: Side, domain: str) -> str:
-    pem: str = side.scene.get(DOMAINS, domain)["status"]["certificateAuthority"]["certificate"]
-    return pem
-
-
-def test_each_trust_domain_is_presented_by_its_own_certificate(pair: Pair) -> None:
-    side = pair.b
-    side.add_domain("named", url=f"https://localhost:{side.operator.port}")
-    for name, domain, stranger in (("localhost", "named", "front"), ("127.0.0.1", "front", "named")):
-        shown = chain_of(side, name, own_authority(side, domain))
-        assert shown["fingerprint"] == side.scene.get(DOMAINS, domain)["status"]["endpointFingerprint"]
-        with pytest.raises(ssl.SSLCertVerificationError):
-            chain_of(side, name, own_authority(side, stranger))
-    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
-        chain_of(side, "somebody-else.test", own_authority(side, "front"))
-
-
-def new_authority() -> Authority:
-    return generate_authority(
-        Subject(common_name="Elsewhere"),
-        algorithm="ECDSAP256",
-        validity_seconds=86_400,
-        now=datetime.now(UTC),
-    )
-
-
-def issue(authority: Authority, host: str) -> IssuedCertificate:
-    return issue_server_certificate(authority, [host], validity_seconds=3600, now=datetime.now(UTC))
-
-
-def test_a_provided_certificate_is_presented_checked_and_replaced_without_a_restart(pair: Pair) -> None:
-    side, scene, host = pair.b, pair.b.scene, "provided.test"
-    authority = new_authority()
-    trusted = authority.certificate_pem.decode()
-    spec = {
-        "url": f"https://{host}:{side.operator.port}",
-        "certificate": {"source": "Provided", "secretName": "from-elsewhere"},
-    }
-    scene.add_domain("provided", endpoint=spec)
-    scene.wait(DOMAINS, "provided", "SecretNotFound", status="False")
-
-    def data(certificate: IssuedCertificate) -> dict[str, str]:
-        return {"tls.crt": certificate.cert_pem.decode(), "tls.key": certificate.key_pem.decode()}
-
-    labels = {SECRET_LABEL: SECRET_REFERENCED}
-    wrong, first, second = issue(authority, "other.test"), issue(authority, host), issue(authority, host)
-    scene.create(
-        SECRETS,
-        {
-            "metadata": {"name": "from-elsewhere", "labels": labels},
-            "type": "kubernetes.io/tls",
-            "stringData": data(wrong),
-        },
-    )
-    scene.wait(DOMAINS, "provided", "CertificateInvalid", status="False")
-    for certificate in (first, second):
-        scene.patch(SECRETS, "from-elsewhere", {"stringData": data(certificate)})
-        fingerprint = certificate_fingerprint(certificate.cert_pem)
-
-        def is_shown(wanted: str = fingerprint) -> bool:
-            return bool(scene.get(DOMAINS, "provided")["status"].get("endpointFingerprint") == wanted)
-
-        wait_for(is_shown, "the certificate's fingerprint")
-        scene.wait(DOMAINS, "provided", "Ready", status="True")
-        assert chain_of(side, host, trusted) == {"fingerprint": fingerprint}
-
-
 # What had to wait for its window; begun with the first test
-
-
-def established(peer: Object) -> int:
-    return parse_time(pin_of(peer)["establishedAt"])
-
-
-def due(peer: Object) -> int:
-    return parse_time(pin_of(peer)["rotationDue"])
 
 
 def first_renewal(side: Side, name: str) -> tuple[Object, Seen]:

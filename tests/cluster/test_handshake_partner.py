@@ -1,4 +1,4 @@
-"""What the operator makes of partners that misbehave, and of those that do not: keys, clocks, tokens, lists.
+"""What the operator makes of partners that misbehave, and of those that do not: keys, clocks, answers.
 
 Proves R-H3 and R-H4 (a reply of yesterday), R-H6, R-H7 (another key), R-S1 and R-S3 (outbound rules), R-T1, R-T4
 and R-T6 (verifiers; no token to the wrong host), R-C5 (reflection).
@@ -6,21 +6,18 @@ and R-T6 (verifiers; no token to the wrong host), R-C5 (reflection).
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pytest
 
 from bilateral.pki.fingerprints import certificate_fingerprint
 from bilateral.protocol.keys import SigningKey
 from bilateral.protocol.reasons import Reason
-from bilateral.resources.labels import ENVELOPE_ANNOTATION, SECRET_LABEL, SECRET_REFERENCED
 from bilateral.resources.times import parse_time
-from cluster.scene import DOMAINS, PEERS, SECRETS, Object, Scene, condition_of, open_scene
+from cluster.scene import DOMAINS, PEERS, Object, condition_of
+from cluster.stage import Stage, open_stage
 from support.caller import Caller
 from support.partner import (
     Behaviour,
@@ -40,52 +37,15 @@ from support.partner import (
 )
 from support.waiting import wait_for
 from testbed.cluster import Cluster
-from testbed.operator import OperatorProcess
 from testbed.ports import lease_port
 
 OTHER_KEY = SigningKey.generate()
 
 
-@dataclass(frozen=True)
-class Stage:
-    scene: Scene
-    operator: OperatorProcess
-
-    @property
-    def us(self) -> str:
-        return self.scene.kernel("org-a")
-
-    def endpoint(self, *, url: str | None = None, **verifier: object) -> Object:
-        """The endpoint of the simulated partners, verified by their authority or as given."""
-        pem = self.scene.partners.authority.certificate_pem.decode()
-        return {
-            "url": url or self.scene.partners.url,
-            "verifier": verifier or {"certificateAuthority": {"pem": pem}},
-        }
-
-    def ready(self, name: str, **spec: Any) -> Object:
-        """A partner whom we asked and whose key is pinned."""
-        self.scene.add_peer(name, **spec)
-        return self.scene.wait(PEERS, name, "Fresh", status="True")
-
-    def ask(self, name: str, word: str) -> Object:
-        """Have the operator shake hands now; return the peer when it has."""
-        self.scene.ask(PEERS, name, word)
-
-        def served() -> Object | None:
-            peer = self.scene.get(PEERS, name)
-            return peer if peer["status"].get("reconciledNow") == word else None
-
-        return wait_for(served, "the annotation's echo")
-
-
 @pytest.fixture(scope="module")
 def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with open_scene(cluster, tmp_path_factory.mktemp("partner")) as scene:
-        operator = scene.operator()
-        scene.add_domain(url=operator.url)
-        scene.wait(DOMAINS, "org-a", "Ready", status="True")
-        yield Stage(scene, operator)
+    with open_stage(cluster, tmp_path_factory.mktemp("partner")) as stage:
+        yield stage
 
 
 @dataclass(frozen=True)
@@ -330,202 +290,3 @@ def test_asking_for_a_look_is_answered_for_both_kinds(stage: Stage) -> None:
     assert peer["status"]["pin"]["envelopeNonces"] != before["status"]["pin"]["envelopeNonces"]
     stage.scene.ask(DOMAINS, "org-a", "and you")
     wait_for(lambda: stage.scene.get(DOMAINS, "org-a")["status"].get("reconciledNow") == "and you", "an echo")
-
-
-# Envelopes by file
-
-
-@dataclass(frozen=True)
-class File:
-    """An envelope that is handed over as an annotation, and the verdict."""
-
-    verdict: str
-    age: int = 0
-    skew: int | None = None
-    change: Callable[[str], str] = str
-
-
-FILES = {
-    "fresh": File("EnvelopeAccepted"),
-    "five minutes old": File("EnvelopeAccepted", age=295),
-    "six minutes old": File("ClockSkewExceeded", age=360),
-    "nearly a day old, where a day is allowed": File("EnvelopeAccepted", age=86_390, skew=86_400),
-    "more than a day old": File("ClockSkewExceeded", age=86_410, skew=86_400),
-    "of tomorrow": File("ClockSkewExceeded", age=-86_410, skew=86_400),
-    "tampered with": File("InvalidSignature", change=lambda text: text.replace('"nonce":"', '"nonce":"x')),
-    "not an envelope": File("MalformedDocument", change=lambda _: "hello"),
-    "of another schema": File("UnsupportedSchema", change=lambda text: text.replace("shake.v1", "shake.v2")),
-    "for somebody else": File("InvalidSignature", change=lambda text: text.replace("org-a", "org-z")),
-}
-
-
-@pytest.mark.parametrize("row", FILES)
-def test_an_envelope_by_file_is_judged_like_any_other(stage: Stage, row: str) -> None:
-    case = FILES[row]
-    name = f"file-{list(FILES).index(row)}"
-    handshake = {} if case.skew is None else {"maxClockSkewSeconds": case.skew}
-    stage.scene.add_peer(name, passive=True, handshake=handshake)
-    envelope = stage.scene.partner(name).sign(stage.us, ahead=-case.age)
-    text = case.change(envelope.to_json().decode())
-    stage.scene.patch(PEERS, name, {"metadata": {"annotations": {ENVELOPE_ANNOTATION: text}}})
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    offered: Object = wait_for(
-        lambda: stage.scene.get(PEERS, name).get("status", {}).get("offeredEnvelope"), "a verdict"
-    )
-    assert offered == {"digest": digest, "reason": case.verdict}
-    accepted = case.verdict == "EnvelopeAccepted"
-    assert ("pin" in stage.scene.get(PEERS, name)["status"]) == accepted
-    # The window starts when it is accepted, however long it was on its way.
-    if accepted:
-        pin = stage.scene.get(PEERS, name)["status"]["pin"]
-        assert parse_time(pin["establishedAt"]) == pytest.approx(time.time(), abs=5)
-
-
-# Tokens
-
-
-def secret(name: str, data: dict[str, str], *, labelled: bool = True) -> Object:
-    labels = {SECRET_LABEL: SECRET_REFERENCED} if labelled else {}
-    return {"metadata": {"name": name, "labels": labels}, "stringData": data}
-
-
-def test_a_token_is_sent_once_its_secret_is_there_and_opted_in(stage: Stage) -> None:
-    reference = {"name": "token-of-b", "key": "word"}
-    stage.scene.add_peer("bearer", endpoint=stage.endpoint() | {"bearerTokenSecretRef": reference})
-    missing = stage.scene.wait(PEERS, "bearer", "SecretNotFound", status="False")
-    assert condition_of(missing, "Stalled")["status"] == "True"
-    stage.scene.create(SECRETS, secret("token-of-b", {"word": "open-sesame"}, labelled=False))
-    peer = stage.ask("bearer", "unlabelled")
-    assert condition_of(peer)["reason"] == "SecretNotFound"
-    assert stage.scene.asked("bearer") == 0
-    label = {"metadata": {"labels": {SECRET_LABEL: SECRET_REFERENCED}}}
-    stage.scene.patch(SECRETS, "token-of-b", label)
-    stage.scene.wait(PEERS, "bearer", "Fresh", status="True")
-    assert stage.scene.partner("bearer").asked[0].headers["Authorization"] == "Bearer open-sesame"
-    # The label taken away again: what is proven stays, and no token leaves any more.
-    stage.scene.patch(SECRETS, "token-of-b", {"metadata": {"labels": {SECRET_LABEL: None}}})
-    asked = stage.scene.asked("bearer")
-    peer = stage.ask("bearer", "unlabelled again")
-    assert stage.scene.asked("bearer") == asked
-    assert condition_of(peer)["status"] == "True"
-
-
-def test_a_token_under_another_key_is_not_found(stage: Stage) -> None:
-    stage.scene.create(SECRETS, secret("token-elsewhere", {"other": "open-sesame"}))
-    reference = {"name": "token-elsewhere"}
-    stage.scene.add_peer("elsewhere", endpoint=stage.endpoint() | {"bearerTokenSecretRef": reference})
-    stage.scene.wait(PEERS, "elsewhere", "SecretNotFound", status="False")
-
-
-def test_a_partner_without_a_token_is_sent_none(stage: Stage) -> None:
-    stage.ready("tokenless")
-    assert "Authorization" not in stage.scene.partner("tokenless").asked[0].headers
-
-
-# What kernels and nodes mount
-
-
-def test_the_lists_of_peers_say_exactly_what_is_trusted(stage: Stage) -> None:
-    scene = stage.scene
-    scene.add_domain("listing")
-    fingerprint = "SHA256:" + "a" * 64
-    scene.add_peer(
-        "list-full",
-        "listing",
-        displayName="Org \u00d8, full",
-        fingerprints=[fingerprint, OTHER_KEY.public_key.canonical],
-        authTokenHash="sha256:" + "b" * 64,
-        scopes=["relay:connect", "audit"],
-        resources={"service": ["gitea", "ci"], "disk": ["d1"]},
-    )
-    scene.add_peer("list-plain", "listing")
-    scene.add_peer("list-suspended", "listing", state="Suspended", displayName="Nobody")
-    scene.add_peer("list-unproven", "listing", passive=True)
-    full = scene.wait(PEERS, "list-full", "Fresh", status="True")
-    plain = scene.wait(PEERS, "list-plain", "Fresh", status="True")
-
-    def chio(peer: Object) -> Object:
-        pin = peer["status"]["pin"]
-        return {
-            "kernelId": peer["spec"]["kernelId"],
-            "publicKey": pin["publicKey"].removeprefix("ed25519:"),
-            "establishedAt": parse_time(pin["establishedAt"]),
-            "rotationDue": parse_time(pin["rotationDue"]),
-        }
-
-    def alknet(name: str, shown: str, *, enabled: bool, **members: Any) -> Object:
-        entry = {
-            "peer_id": scene.kernel(name), "fingerprints": [], "scopes": [], "resources": {},
-            "display_name": shown, "enabled": enabled,
-        }  # fmt: skip
-        return entry | members
-
-    wait_for(lambda: len(scene.listed_peers("listing")) == 2, "both in the list", 15)
-    data = scene.secret("listing-peers")
-    assert data is not None
-    assert data.keys() == {"peers.json", "peer-entries.json"}
-    assert json.loads(data["peers.json"]) == [chio(full), chio(plain)]
-    assert json.loads(data["peer-entries.json"]) == [
-        alknet(
-            "list-full",
-            "Org \u00d8, full",
-            enabled=True,
-            fingerprints=[fingerprint, OTHER_KEY.public_key.canonical],
-            auth_token_hash="sha256:" + "b" * 64,
-            scopes=["relay:connect", "audit"],
-            resources={"service": ["gitea", "ci"], "disk": ["d1"]},
-        ),
-        alknet("list-plain", "list-plain", enabled=True),
-        alknet("list-suspended", "Nobody", enabled=False),
-        alknet("list-unproven", "list-unproven", enabled=False),
-    ]
-    owned = scene.get(SECRETS, "listing-peers")["metadata"]
-    assert [owner["name"] for owner in owned["ownerReferences"]] == ["listing"]
-    assert owned["labels"][SECRET_LABEL] == "owned"
-
-
-# Trust domains beside one another
-
-
-def test_a_partner_of_one_trust_domain_is_a_stranger_to_another(stage: Stage) -> None:
-    scene = stage.scene
-    scene.add_domain("org-c")
-    scene.wait(DOMAINS, "org-c", "Ready", status="True")
-    partner = scene.partner("shared")
-    scene.add_peer("shared", passive=True)
-    scene.wait(PEERS, "shared", "AwaitingEnvelope")
-    caller = Caller(stage.operator.port)
-    assert caller.post(partner.sign(scene.kernel("org-c"))).reason == "missing-trust-anchor"
-    assert caller.post(partner.sign(stage.us)).status == 200
-    scene.add_peer("shared-too", "org-c", passive=True, kernelId=partner.kernel_id, trustAnchors=[])
-    scene.wait(PEERS, "shared-too", "MissingTrustAnchor", status="False")
-    assert caller.post(partner.sign(scene.kernel("org-c"))).reason == "missing-trust-anchor"
-    anchor = {"spec": {"trustAnchors": [{"publicKey": partner.anchor}]}}
-    scene.patch(PEERS, "shared-too", anchor)
-    scene.wait(PEERS, "shared-too", "AwaitingEnvelope")
-    answer = caller.post(partner.sign(scene.kernel("org-c")))
-    keys = {name: scene.get(DOMAINS, name)["status"]["publicKey"] for name in ("org-a", "org-c")}
-    assert f"ed25519:{answer.document['declaredPublicKey']}" == keys["org-c"] != keys["org-a"]
-
-
-def test_of_two_peers_with_one_name_the_older_keeps_it(stage: Stage) -> None:
-    elder = stage.ready("elder")
-    # Ages are told in whole seconds.
-    born = parse_time(elder["metadata"]["creationTimestamp"])
-    wait_for(lambda: time.time() >= born + 1, "the next second")
-    stage.scene.add_peer("younger", kernelId=stage.scene.kernel("elder"))
-    stage.scene.wait(PEERS, "younger", "KernelIdConflict", status="False")
-    assert condition_of(stage.scene.get(PEERS, "elder"))["status"] == "True"
-    stage.scene.delete(PEERS, "elder")
-    stage.scene.wait(PEERS, "younger", "UnexpectedPeerKey", status="False")
-
-
-def test_of_two_peers_with_one_fingerprint_neither_is_used(stage: Stage) -> None:
-    shared: dict[str, Any] = {"fingerprints": ["SHA256:" + "c" * 64]}
-    stage.ready("twin-1", **shared)
-    stage.scene.add_peer("twin-2", **shared)
-    for name in ("twin-1", "twin-2"):
-        stage.scene.wait(PEERS, name, "CredentialConflict", status="False")
-    stage.scene.patch(PEERS, "twin-2", {"spec": {"fingerprints": []}})
-    for name in ("twin-1", "twin-2"):
-        stage.scene.wait(PEERS, name, "Fresh", status="True")
