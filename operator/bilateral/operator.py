@@ -117,12 +117,17 @@ async def _run(settings: OperatorSettings, destinations: Destinations, clock: Cl
     register_handlers(registry, runtime)
     namespaces = list(settings.namespaces)
     log.info("starting", namespaces=len(namespaces))
+    await runtime.wait_for_kinds()
     with suppress(asyncio.CancelledError):
         await kopf.operator(
-            registry=registry, standalone=True, clusterwide=not namespaces, namespaces=namespaces
+            registry=registry,
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            stop_flag=runtime.failed,
         )
     log.info("stopped")
-    return 0
+    return 1 if runtime.failed.is_set() else 0
 
 
 def register_handlers(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from kubernetes.aio.client.configuration import Configuration
 
-from bilateral.engine.api import KubernetesAPI
+from bilateral.engine.api import APIError, KubernetesAPI
 from bilateral.engine.cache import Cache, Key, Kind
 from bilateral.engine.clock import Clock, ClockGuard
 from bilateral.engine.controller import Controller
@@ -40,11 +40,13 @@ from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.reasons import Reason
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.labels import GROUP, VERSION
 from bilateral.settings import OperatorSettings
 
 STEP_SECONDS = 0.5
 """How far the wall clock may run off the monotonic one between two ticks before every plan is made anew."""
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+KINDS_POLL_SECONDS = 2.0
 
 log = Log("runtime")
 
@@ -122,6 +124,7 @@ class Runtime:
         self._monitor = LoopMonitor(clock, self._tick)
         self._health = HealthServer(clock, self.watches, self._monitor, self.metrics, lambda: self._listening)
         self._listening = False
+        self.failed = asyncio.Event()
         self._regressed = False
         self._lead_of_wall_clock = clock.time() - clock.monotonic()
         self._filling: asyncio.Task[None] | None = None
@@ -131,10 +134,46 @@ class Runtime:
         self._intake.event(kind, event, obj)
 
     async def start(self) -> None:
-        """Begin: probes at once, everything else when the caches are filled."""
-        await self._health.start(*self._settings.metrics_listen)
+        """Begin: probes at once, everything else when the caches are filled.
+
+        What cannot be begun sets :attr:`failed`: a replica that only looks alive would be worse than none.
+        """
         self._monitor.start()
-        self._filling = asyncio.create_task(self._go_on_when_filled(), name="start")
+        try:
+            await self._health.start(*self._settings.metrics_listen)
+        except OSError as error:
+            log.fault("probes and metrics cannot listen", error, port=self._settings.metrics_listen[1])
+            self.failed.set()
+            return
+        self._filling = asyncio.create_task(self._begin(), name="start")
+
+    async def wait_for_kinds(self) -> None:
+        """Wait until the API server serves our kinds: kopf looks for them once, when it starts."""
+        while True:
+            if await self._are_kinds_served():
+                return
+            await asyncio.sleep(KINDS_POLL_SECONDS)
+
+    async def _are_kinds_served(self) -> bool:
+        try:
+            found = await self._api.get(f"/apis/{GROUP}/{VERSION}")
+        except APIError as error:
+            log.warning(
+                "waiting for the API server to serve our kinds: are the CRDs installed?", status=error.status
+            )
+            return False
+        served = {each["name"] for each in found.get("resources") or ()}
+        missing = {Kind.TRUST_DOMAIN.value, Kind.FEDERATION_PEER.value} - served
+        if missing:
+            log.warning("waiting for CRDs to be installed", missing=" ".join(sorted(missing)))
+        return not missing
+
+    async def _begin(self) -> None:
+        try:
+            await self._go_on_when_filled()
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task: what ends it ends the replica
+            log.fault("the endpoint cannot begin", error, port=self._settings.listen[1])
+            self.failed.set()
 
     async def stop(self) -> None:
         """End within five seconds, with nothing half done and the Lease released."""

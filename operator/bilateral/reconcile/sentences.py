@@ -40,7 +40,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.SECRET_CONFLICT: "A Secret of the needed name exists and is not ours; it was left alone. Rename or delete "
     "it, or choose another name in the spec.",
     Reason.AWAITING_HANDSHAKE: "The first handshake is about to be made.",
-    Reason.AWAITING_PARTNER: "The partner has not installed our anchor yet: send them our export, and wait.",
+    Reason.AWAITING_PARTNER: "The partner has not installed our anchor, or no longer: send them our export, and wait.",
     Reason.AWAITING_ENVELOPE: "No endpoint of the partner is known: the next step is theirs, or an envelope by file.",
     Reason.PEER_NOT_PINNED: "The partner has not proven its key yet.",
     Reason.PEER_STALE: "The pin is past its deadline; nothing of the partner is trusted until the next handshake.",
