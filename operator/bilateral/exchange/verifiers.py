@@ -17,10 +17,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cryptography import x509
-
 from bilateral.exchange.errors import OutboundError
+from bilateral.pki.errors import InvalidCertificate, PkiError
 from bilateral.pki.fingerprints import certificate_fingerprint
+from bilateral.pki.pem import parse_der_certificate
 from bilateral.protocol.reasons import Reason
 
 _MAX_CONTEXTS = 512
@@ -116,8 +116,8 @@ def verify_presented(verifier: Verifier, der: bytes | None, now: float) -> None:
     if not isinstance(verifier, Fingerprint):
         return
     try:
-        leaf = x509.load_der_x509_certificate(der or b"")
-    except ValueError:
+        leaf = parse_der_certificate(der or b"", InvalidCertificate)
+    except PkiError:
         raise OutboundError(Reason.TLS_VERIFICATION_FAILED) from None
     presented = certificate_fingerprint(leaf).encode()
     moment = datetime.fromtimestamp(now, UTC)
