@@ -250,21 +250,25 @@ async def test_a_flood_leaves_room(credentials: Credentials) -> None:
     async with running(credentials, EndpointSettings(limits=limits)) as run, run.call() as known:
         run.judge.anchors[THEM] = KEY.public_key
         most = 0
+        some_were_turned_away = asyncio.Event()
 
         async def stranger(number: int) -> None:
             nonlocal most
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 async with run.call() as caller:
                     most = max(most, run.endpoint.connections)
+                    # Whoever got a place keeps it until there were more than places.
+                    await some_were_turned_away.wait()
                     await caller.ask(post(b"[" * number))
 
         flood = [asyncio.create_task(stranger(number)) for number in range(300)]
         for number in range(10):
             assert (await known.ask(post(envelope_of(KEY, timestamp=NOW + number)))).status == 200
+        await until(lambda: run.counts.reasons[Reason.TOO_MANY_REQUESTS] > 0)
+        some_were_turned_away.set()
         await asyncio.gather(*flood)
         assert most <= 100
         assert run.counts.accepts == 10
-        assert run.counts.reasons[Reason.TOO_MANY_REQUESTS] > 0
         await until(lambda: run.endpoint.connections == 1)
 
 
