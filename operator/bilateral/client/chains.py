@@ -60,7 +60,7 @@ class Held:
 
     identity: Reading
     chains: Reading
-    cross_signed: Reading
+    cross_signed: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +120,13 @@ def find_certificate(identity: Reading) -> tuple[str, bytes] | None:
 
 def _candidates(auths: tuple[str, ...], held: Held) -> Iterator[_Candidate]:
     own = find_certificate(held.identity)
-    for reading, prefix in ((held.chains, b""), (held.cross_signed, own and own[1] + b"\n")):
+    places = [(held.chains, b"")]
+    if held.cross_signed is not None and own is not None:
+        places.append((held.cross_signed, own[1] + b"\n"))
+    for reading, prefix in places:
         for auth in dict.fromkeys(auths):
             pem = reading.files.get(f"{auth}.crt")
-            if pem is not None and prefix is not None:
+            if pem is not None:
                 yield _Candidate(f"{reading.path.name}/{auth}.crt", prefix + pem)
     if own is not None and (not auths or _is_issued_by(own[1], auths)):
         yield _Candidate(f"{held.identity.path.name}/{own[0]}", own[1])

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from bilateral.client.errors import ClientError
 from bilateral.client.handshakes import LiveContext, PreparedContext, build_refusing
-from bilateral.client.trust import Trust
+from bilateral.client.trust import find_trust
 
 
 def ssl_context(
@@ -26,7 +26,7 @@ def ssl_context(
     with HandshakeRefused, an ``ssl.SSLError`` that says why. TLS is towards the service's own host,
     whatever name the caller asks for; the partner's deadline is asked when a connection begins.
     """
-    trust = Trust(config, now=now)
+    trust = find_trust(config, now)
     trust.bind(alias)
 
     def choose() -> tuple[PreparedContext, str | None]:
@@ -42,5 +42,5 @@ def ssl_context(
 
 def service_url(alias: str, config: str | os.PathLike[str] | None = None) -> str:
     """Return ``https://host[:port]`` of a service, for clients that must be told. Raises ClientError."""
-    service = Trust(config).bind(alias).service
+    service = find_trust(config).bind(alias).service
     return f"https://{service.host}" + (f":{service.port}" if service.port is not None else "")

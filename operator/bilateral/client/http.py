@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import httpx
 
-from bilateral.client.transports import FIRST, AliasTransport, AsyncAliasTransport
-from bilateral.client.trust import Trust
+from bilateral.client.transports import AliasTransport, AsyncAliasTransport
+from bilateral.client.trust import find_trust
+from bilateral.client.wire import FIRST
 
 _RESERVED: Final = ("verify", "cert", "trust_env", "proxy", "mounts", "transport", "http1", "http2", "app")
 _LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
@@ -40,7 +41,7 @@ class Client(httpx.Client):
         **options: Any,  # noqa: ANN401 - httpx's own, checked by it
     ) -> None:
         _verify_options(options)
-        transport = AliasTransport(Trust(config, now=now), limits)
+        transport = AliasTransport(find_trust(config, now), limits)
         super().__init__(base_url=base_url, transport=transport, trust_env=False, **options)
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
@@ -62,7 +63,7 @@ class AsyncClient(httpx.AsyncClient):
         **options: Any,  # noqa: ANN401 - httpx's own, checked by it
     ) -> None:
         _verify_options(options)
-        transport = AsyncAliasTransport(Trust(config, now=now), limits)
+        transport = AsyncAliasTransport(find_trust(config, now), limits)
         super().__init__(base_url=base_url, transport=transport, trust_env=False, **options)
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own

@@ -104,7 +104,7 @@ def _links(places: Places, identity: Reading) -> Iterator[tuple[str, Path]]:
     yield "id", places.chains
     yield "known_servers", places.known_servers
     yield "known_clients", places.known_clients
-    if places.cross_signed.is_dir():
+    if places.cross_signed is not None and places.cross_signed.is_dir():
         yield "CA", places.cross_signed
 
 

@@ -36,6 +36,7 @@ DEFAULT_ROOT: Final = Path("/var/run/bilateral")
 AUTHORITY_SUFFIXES: Final = (".crt", ".pem")
 """What certified takes for certificates in its trust directories."""
 
+_CALLERS = frozenset({"known-clients", "known_clients"})
 _PEERS = re.compile(r"peers(-[1-9][0-9]*)?")
 
 
@@ -43,14 +44,16 @@ _PEERS = re.compile(r"peers(-[1-9][0-9]*)?")
 class Places:
     """The directories that are read; one that does not exist is like one without files.
 
-    ``peers`` are those that were there when this was made: with none, no deadline is asked for.
+    ``peers`` are those that were there when this was made: with none, no deadline is asked for. ``lists``
+    are those beside ``known_servers`` where revocation lists may be.
     """
 
     identity: Path
     chains: Path
-    cross_signed: Path
+    cross_signed: Path | None
     known_servers: Path
     known_clients: Path
+    lists: tuple[Path, ...] = ()
     peers: tuple[Path, ...] = ()
 
     @classmethod
@@ -70,9 +73,10 @@ class Places:
         return cls(
             identity=root / "identity" if "identity" in names else root,
             chains=root / ("id-chains" if "id-chains" in names else "id"),
-            cross_signed=root / "CA",
+            cross_signed=None if "identity" in names else root / "CA",
             known_servers=root / ("known-servers" if "known-servers" in names else "known_servers"),
             known_clients=root / ("known-clients" if "known-clients" in names else "known_clients"),
+            lists=tuple(root / name for name in sorted(names & _CALLERS)),
             peers=tuple(root / name for name in sorted(names) if _PEERS.fullmatch(name)),
         )
 

@@ -18,6 +18,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from cryptography import x509
 
@@ -35,6 +37,8 @@ from bilateral.pki.pem import parse_certificates
 from bilateral.pki.services import parse_alias
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import ConfiguredCA, PeerCA, Verifier
+
+_MAX_SHARED: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,9 @@ class Binding:
 class Trust:
     """The mounted trust of one pod; ``now`` is the clock, in POSIX seconds."""
 
-    def __init__(
-        self, config: str | os.PathLike[str] | None = None, *, now: Callable[[], float] = time.time
-    ) -> None:
-        """Look where the files are (see :mod:`bilateral.client.places`). Raises LayoutInvalid."""
-        self.places = Places.locate(config)
+    def __init__(self, places: Places, now: Callable[[], float]) -> None:
+        """Trust what is at these places."""
+        self.places = places
         self.now = now
         self._bindings: dict[str, Binding] = {}
         self._deadlines = MountedDeadlines(self.places.peers)
@@ -96,11 +98,12 @@ class Trust:
     def _read(self, alias: str, now: float, before: Binding | None) -> Binding:
         places = self.places
         known, service, verifier = self._read_service(alias)
-        listing = (known, read_volume(places.known_clients, _is_list))
+        listing = (known, *(read_volume(path, _is_list) for path in places.lists))
+        wanted = _chain_files(service.auths)
         held = Held(
             identity=read_volume(places.identity, IDENTITY_FILES.__contains__),
-            chains=read_volume(places.chains, _chain_files(service.auths)),
-            cross_signed=read_volume(places.cross_signed, _chain_files(service.auths)),
+            chains=read_volume(places.chains, wanted),
+            cross_signed=None if places.cross_signed is None else read_volume(places.cross_signed, wanted),
         )
         shown = choose_credentials(alias, service.auths, held, now, _shown(before))
         expected = Expected(alias, verifier, shown)
@@ -113,7 +116,7 @@ class Trust:
             service=service,
             context=before.context if kept and before else build_client_context(expected, self.now),
             expected=expected,
-            readings=(*listing, held.identity, held.chains, held.cross_signed),
+            readings=tuple(filter(None, (*listing, held.identity, held.chains, held.cross_signed))),
         )
 
     def _read_service(self, alias: str) -> tuple[Reading, Service, Verifier]:
@@ -134,6 +137,20 @@ class Trust:
         if service.verifier is not None:
             return known, service, service.verifier
         return known, service, ConfiguredCA(tuple(_authorities(known)))
+
+
+@lru_cache(maxsize=_MAX_SHARED)
+def _share(places: Places, now: Callable[[], float]) -> Trust:
+    return Trust(places, now)
+
+
+def find_trust(config: str | os.PathLike[str] | None = None, now: Callable[[], float] = time.time) -> Trust:
+    """Return the trust of a directory (see :mod:`bilateral.client.places`), one for the whole process.
+
+    So a program that makes a client for each request reads and parses nothing at the second one. Raises
+    LayoutInvalid.
+    """
+    return _share(Places.locate(config), now)
 
 
 def _authorities(known: Reading) -> Iterator[x509.Certificate]:

@@ -53,6 +53,7 @@ class Reading:
     """What ``..data`` points to; None for a plain directory."""
     _marks: _Marks = field(default=(), repr=False)
     _settled: bool = True
+    _link: str = field(default="", repr=False)
 
     @property
     def is_volume(self) -> bool:
@@ -62,7 +63,10 @@ class Reading:
     def is_current(self) -> bool:
         """Whether reading again would find the same."""
         if self.generation is not None:
-            return _generation(self.path) == self.generation
+            try:
+                return os.readlink(self._link) == self.generation  # noqa: PTH115 - as in _mark
+            except OSError:
+                return False
         return self._settled and _marks(self.path, (name for name, _ in self._marks[1:])) == self._marks
 
 
@@ -81,7 +85,7 @@ def read_volume(path: Path, wanted: Wanted) -> Reading:
             continue
         files = _read_files(path / generation, wanted)
         if files is not None and _generation(path) == generation:
-            return Reading(path, MappingProxyType(files), generation)
+            return Reading(path, MappingProxyType(files), generation, _link=f"{path}/{_DATA}")
     raise LayoutInvalid("unstable", path.name, "the directory changes faster than it can be read")
 
 

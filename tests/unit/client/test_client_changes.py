@@ -20,6 +20,7 @@ from bilateral.client import (
     PeerNotVerified,
     ServiceNotFound,
 )
+from bilateral.client.trust import find_trust
 from bilateral.pki.directory import build_chain_files, build_identity_files
 from bilateral.pki.identities import HeldIdentity
 from bilateral.protocol.reasons import Reason
@@ -59,6 +60,17 @@ def test_a_new_partner_appears_in_an_open_client_and_closes_nobodys_connection(
         introduced.chains.update({"somebody-else.crt": b"whatever"})
         http.get("https://api/")
     assert api.connections == 1
+
+
+def test_clients_of_one_process_share_what_was_read_and_not_their_connections(
+    introduced: Pod, api: Loopback
+) -> None:
+    for _ in range(3):
+        with Client("https://api", config=introduced.root) as http:
+            http.get("/")
+    assert api.connections == 3
+    assert find_trust(introduced.root) is find_trust(introduced.root)
+    assert find_trust(introduced.root).bind("api").context is find_trust(introduced.root).bind("api").context
 
 
 def test_a_withdrawn_service_is_refused_on_an_open_connection_which_is_closed(
@@ -284,9 +296,12 @@ def test_while_key_and_chain_are_of_two_moments_the_last_pair_serves(
         introduced.chains.replace(build_chain_files([org_b.introduce(replaced)]))
         http.get("/")
         assert len(set(api.callers)) == 2
-        # A program that starts in between has no pair.
+        # A program that starts in between (with a clock, so a trust, of its own) has no pair.
         introduced.identity.replace(build_identity_files(introduced.held, org_a.certificate))
-        with Client("https://api", config=introduced.root) as other, pytest.raises(NoUsableChain) as caught:
+        with (
+            Client("https://api", config=introduced.root, now=lambda: time.time()) as other,  # noqa: PLW0108
+            pytest.raises(NoUsableChain) as caught,
+        ):
             other.get("/")
         assert caught.value.cause == "key-mismatch"
         # And what was withdrawn meanwhile is not shown, pair or no pair.

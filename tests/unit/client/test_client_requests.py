@@ -356,11 +356,11 @@ def test_a_callers_own_authorization_is_left_alone(
 
 
 def test_a_token_is_shown_nowhere(introduced: Pod, org_b: Organisation, api_b: HeldIdentity) -> None:
-    from bilateral.client.trust import Trust
+    from bilateral.client.trust import find_trust
 
     with serving(server_context(api_b)) as api:
         introduced.know("api", api.url, org_b, token="secret-token")
-        binding = Trust(introduced.root).bind("api")
+        binding = find_trust(introduced.root).bind("api")
         with Client("https://api", config=introduced.root) as http:
             answer = http.get("/")
     shown = f"{binding!r} {answer.request.headers!r} {answer.request!r}"

@@ -10,7 +10,7 @@ import yaml
 from bilateral.client.errors import LayoutInvalid
 from bilateral.client.places import DEFAULT_ROOT, Places, find_root
 from bilateral.client.services import parse_service_file
-from bilateral.client.trust import Trust
+from bilateral.client.trust import find_trust
 from bilateral.pki.encoding import encode_certificate
 from bilateral.pki.verifiers import ConfiguredCA, PeerCA, PinnedRawKey
 from unit.client.pod import Organisation, Pod
@@ -65,7 +65,7 @@ def test_a_raw_key_is_not_for_this_client(pod: Pod) -> None:
 
     pod.know("api", "https://x", PinnedRawKey((parse_fingerprint("ed25519:" + "0" * 64),)))
     with pytest.raises(LayoutInvalid) as caught:
-        Trust(pod.root).bind("api")
+        find_trust(pod.root).bind("api")
     assert caught.value.cause == "raw-key"
 
 
@@ -73,7 +73,7 @@ def test_an_authority_that_is_none_is_refused(pod: Pod, org_b: Organisation) -> 
     leaf = org_b.identity("api", "localhost").identity.certificate
     pod.know("api", "https://x", PeerCA((leaf,)))
     with pytest.raises(LayoutInvalid) as caught:
-        Trust(pod.root).bind("api")
+        find_trust(pod.root).bind("api")
     assert caught.value.cause == "no-authority"
 
 
@@ -81,16 +81,16 @@ def test_certifieds_null_is_every_authority_of_the_directory_and_at_least_one(
     pod: Pod, org_a: Organisation, org_b: Organisation
 ) -> None:
     pod.servers.update({"api.yaml": b"url: https://x\n", "b.pem": _pem(org_b)})
-    expected = Trust(pod.root).bind("api").expected.verifier
+    expected = find_trust(pod.root).bind("api").expected.verifier
     assert isinstance(expected, ConfiguredCA)
     assert set(expected.authorities) == {org_a.certificate, org_b.certificate}
     pod.servers.remove("b.pem", "self.crt")
     with pytest.raises(LayoutInvalid) as caught:
-        Trust(pod.root).bind("api")
+        find_trust(pod.root).bind("api")
     assert caught.value.cause == "no-authority"
     pod.servers.update({"c.crt": b"broken"})
     with pytest.raises(LayoutInvalid, match=r"known-servers/c\.crt"):
-        Trust(pod.root).bind("api")
+        find_trust(pod.root).bind("api")
 
 
 def _pem(organisation: Organisation) -> bytes:
