@@ -124,10 +124,10 @@ async def _run(settings: OperatorSettings, destinations: Destinations, clock: Cl
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
-            stop_flag=runtime.failed,
+            stop_flag=runtime.ending,
         )
     log.info("stopped")
-    return 1 if runtime.failed.is_set() else 0
+    return 1 if runtime.failed else 0
 
 
 def register_handlers(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:

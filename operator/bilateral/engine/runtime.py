@@ -124,7 +124,8 @@ class Runtime:
         self._monitor = LoopMonitor(clock, self._tick)
         self._health = HealthServer(clock, self.watches, self._monitor, self.metrics, lambda: self._listening)
         self._listening = False
-        self.failed = asyncio.Event()
+        self.failed = False
+        self.ending = asyncio.Event()
         self._regressed = False
         self._lead_of_wall_clock = clock.time() - clock.monotonic()
         self._filling: asyncio.Task[None] | None = None
@@ -136,14 +137,15 @@ class Runtime:
     async def start(self) -> None:
         """Begin: probes at once, everything else when the caches are filled.
 
-        What cannot be begun sets :attr:`failed`: a replica that only looks alive would be worse than none.
+        What cannot be begun sets :attr:`failed` and ends it: a replica that only looks alive would
+        be worse than none.
         """
         self._monitor.start()
         try:
             await self._health.start(*self._settings.metrics_listen)
         except OSError as error:
             log.fault("probes and metrics cannot listen", error, port=self._settings.metrics_listen[1])
-            self.failed.set()
+            self._fail()
             return
         self._filling = asyncio.create_task(self._begin(), name="start")
 
@@ -173,7 +175,11 @@ class Runtime:
             await self._go_on_when_filled()
         except Exception as error:  # noqa: BLE001 - nobody waits for this task: what ends it ends the replica
             log.fault("the endpoint cannot begin", error, port=self._settings.listen[1])
-            self.failed.set()
+            self._fail()
+
+    def _fail(self) -> None:
+        self.failed = True
+        self.ending.set()
 
     async def stop(self) -> None:
         """End within five seconds, with nothing half done and the Lease released."""
@@ -191,6 +197,7 @@ class Runtime:
         await self._api.close()
         await self._monitor.stop()
         await self._health.stop()
+        self.ending.set()  # kopf waits for whoever waits for this
 
     async def _go_on_when_filled(self) -> None:
         await self.watches.wait_filled()
