@@ -62,8 +62,6 @@ from testbed.operator import OperatorProcess, OperatorSettings
 IDLE_SECONDS = 30.0
 SETTLE_SECONDS = 12.0  # peer lists are written at most every ten seconds
 NEWCOMER_SECONDS = 0.25
-MIB = 1024 * 1024
-SPREAD = 0.10
 EARLIEST = 0.65
 
 
@@ -85,8 +83,7 @@ class Scene:
         self.cluster = cluster
         self.partner = partner
         self.number = number
-        # Everything before the renewals must fit into 65 % of the window.
-        self.window = 180 + number // 80
+        self.window = 0
         for name in ("operator", "floor"):
             answer = cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
             if answer.status != 201:
@@ -104,14 +101,19 @@ class Scene:
         self.pids: dict[str, int] = {}
 
     def populate(self) -> None:
-        """Create what is measured: N peers for the floor, N and the trust domain for the operator."""
+        """Create what is measured: N peers for the floor and N for the operator."""
         kubeconfig = self.cluster.kubeconfig
         names = peer_names(self.number)
         for namespace in ("floor", "operator"):
             bodies = (build_peer(name, self.partner) for name in names)
             asyncio.run(create_all(kubeconfig, "federationpeers", namespace, bodies))
+
+    def choose_window(self, floor_seconds: float) -> None:
+        """Create the trust domain, with a window in whose first 65 % everything fits that comes before renewal."""
+        before = 1.6 * floor_seconds + IDLE_SECONDS + 2 * SETTLE_SECONDS + 60
+        self.window = round(before / EARLIEST)
         domain = [build_domain(self.window)]
-        asyncio.run(create_all(kubeconfig, "trustdomains", "operator", domain))
+        asyncio.run(create_all(self.cluster.kubeconfig, "trustdomains", "operator", domain))
 
     def run_floor(self) -> dict[str, float]:
         """Run the bare script once."""
@@ -186,7 +188,9 @@ def run(number: int, directory: Path) -> Result:
             progress(f"{number} peers: creating 2 x {number} objects")
             scene.populate()
             progress("floor")
-            result = Result(number, scene.window, scene.run_floor())
+            floor = scene.run_floor()
+            scene.choose_window(floor["seconds"])
+            result = Result(number, scene.window, floor)
             progress(f"floor took {result.floor['seconds']:.1f} s; first pass")
             started = measure_first_pass(scene, result)
             measure_idle(scene, result)

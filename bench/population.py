@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench.partner import partner_key
 
@@ -95,9 +95,23 @@ def peer_names(number: int) -> list[str]:
     return [f"partner-{each:05d}" for each in range(number)]
 
 
-def build_peer(name: str, partner: Partner, labels: dict[str, str] | None = None) -> dict[str, Any]:
-    """The FederationPeer of one partner, as a person would write it."""
+class Endpointed(Protocol):
+    """Somebody who can be asked: where, and by which authority it is known."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def authority_pem(self) -> str: ...
+
+
+def build_peer(name: str, partner: Endpointed | None, labels: dict[str, str] | None = None) -> dict[str, Any]:
+    """The FederationPeer of one partner, as a person would write it; without ``partner`` it only calls us."""
     kernel_id = f"{name}-kernel"
+    endpoint = partner and {
+        "url": partner.url,
+        "verifier": {"certificateAuthority": {"pem": partner.authority_pem}},
+    }
     return {
         "apiVersion": API_VERSION,
         "kind": "FederationPeer",
@@ -107,10 +121,7 @@ def build_peer(name: str, partner: Partner, labels: dict[str, str] | None = None
             "kernelId": kernel_id,
             "displayName": f"Partner {name}",
             "trustAnchors": [{"publicKey": partner_key(kernel_id).public_key.canonical}],
-            "endpoint": {
-                "url": partner.url,
-                "verifier": {"certificateAuthority": {"pem": partner.authority_pem}},
-            },
+            **({"endpoint": endpoint} if endpoint else {}),
         },
     }
 
