@@ -1,0 +1,148 @@
+"""docs/client.md tells the truth: its examples run, its names exist; the example pods mount what is read."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+import yaml
+from aiohttp import web
+
+import bilateral.client
+from bilateral.client import Client, ClientError, server_ssl_context
+from bilateral.client.places import CONFIG_VARIABLE, DEFAULT_ROOT
+from bilateral.pki.identities import HeldIdentity
+from support.waiting import wait_for
+from unit.client.pod import Organisation, Pod
+from unit.client.serving import Loopback, environment, server_context, serving
+
+ROOT = Path(__file__).parents[3]
+DOCS = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"(?ms)^```python\n(.*?)^```", DOCS)
+
+
+def example(holding: str) -> dict[str, Any]:
+    """Run the one block that holds a text, as a module would be, and return its names."""
+    (source,) = [block for block in BLOCKS if holding in block]
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(source, "docs/client.md", "exec"), names)
+    return names
+
+
+@pytest.fixture
+def api(introduced: Pod, org_b: Organisation, api_b: HeldIdentity) -> Iterator[Loopback]:
+    with serving(server_context(api_b, [org_b])) as seen, environment(BILATERAL_CONFIG=str(introduced.root)):
+        for alias in ("org-a-api", "ledger"):
+            introduced.servers.update({f"{alias}.yaml": _service(introduced, alias, seen, org_b)})
+        yield seen
+
+
+def _service(pod: Pod, alias: str, seen: Loopback, org_b: Organisation) -> bytes:
+    pod.know(alias, seen.url, org_b, auths=[org_b])
+    return pod.servers.files[f"{alias}.yaml"]
+
+
+def test_the_first_example(api: Loopback) -> None:
+    assert example('with Client("https://org-a-api")')["answer"].text == "ok"
+    assert api.requests == [b"GET /invoices HTTP/1.1"]
+
+
+async def test_the_example_of_the_asynchronous_client(api: Loopback) -> None:
+    assert await example("AsyncClient()")["balance"]() == "ok"
+    assert api.requests == [b"GET /invoices HTTP/1.1", b"POST /entries HTTP/1.1"]
+
+
+async def test_the_example_of_another_client(api: Loopback) -> None:
+    assert await example("TCPConnector")["invoices"]() == "ok"
+    assert len(api.callers) == 1
+
+
+@pytest.fixture
+def server(tmp_path: Path, org_b: Organisation) -> Pod:
+    pod = Pod(tmp_path / "server", org_b, org_b.identity("api", "localhost"))
+    pod.accept(org_b)
+    return pod
+
+
+def ask_and_withdraw(
+    introduced: Pod, server: Pod, org_a: Organisation, org_b: Organisation, port: int
+) -> None:
+    introduced.know("api", f"https://localhost:{port}", org_b, auths=[org_b])
+    with Client("https://api", config=introduced.root) as http:
+        assert http.get("/").text == f"CN=client1,O=Org A by {org_b.slug}"
+        server.accept(org_a)
+        assert http.get("/").status_code == 403
+
+
+async def test_the_aiohttp_server(
+    introduced: Pod, server: Pod, org_a: Organisation, org_b: Organisation
+) -> None:
+    runner = web.AppRunner(example("web.Application")["app"])
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_ssl_context(server.root))
+        await site.start()
+        port: int = runner.addresses[0][1]
+        await asyncio.to_thread(ask_and_withdraw, introduced, server, org_a, org_b, port)
+    finally:
+        await runner.cleanup()
+
+
+def test_the_uvicorn_server(introduced: Pod, server: Pod, org_a: Organisation, org_b: Organisation) -> None:
+    with environment(BILATERAL_CONFIG=str(server.root)):
+        config: uvicorn.Config = example("uvicorn.Config")["config"]
+        config.host, config.port = "127.0.0.1", 0
+        running = uvicorn.Server(config)
+        thread = threading.Thread(target=running.run)
+        thread.start()
+        try:
+            wait_for(lambda: running.started, "uvicorn has started")
+            port = running.servers[0].sockets[0].getsockname()[1]
+            ask_and_withdraw(introduced, server, org_a, org_b, port)
+        finally:
+            running.should_exit = True
+            thread.join(20)
+
+
+def test_every_example_is_run_here() -> None:
+    assert len(BLOCKS) == 5
+
+
+def test_every_public_name_is_described_and_every_error_with_its_reason() -> None:
+    for name in bilateral.client.__all__:
+        assert f"`{name}" in DOCS or re.search(rf"\b{name}\b", "".join(BLOCKS)), name
+    rows = dict(re.findall(r"(?m)^\| `(\w+)` \| (\w+) \|", DOCS))
+    errors = {
+        name: value.reason.value
+        for name in bilateral.client.__all__
+        if isinstance(value := getattr(bilateral.client, name), type)
+        and issubclass(value, ClientError)
+        and value is not ClientError
+    }
+    assert rows == errors
+
+
+def test_the_example_pod_mounts_what_is_read() -> None:
+    pod = yaml.safe_load((ROOT / "examples" / "pod" / "deployment.yaml").read_text())["spec"]["template"][
+        "spec"
+    ]
+    (container,) = pod["containers"]
+    assert {"name": CONFIG_VARIABLE, "value": str(DEFAULT_ROOT)} in container["env"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts == {
+        name: f"{DEFAULT_ROOT}/{name}"
+        for name in ("identity", "id-chains", "known-servers", "known-clients", "peers")
+    }
+    secrets = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"]}
+    assert secrets == {
+        **{name: f"client1-{name}" for name in mounts if name != "peers"},
+        "peers": "org-a-peers",
+    }
+    # A kubelet never updates what is mounted by subPath.
+    assert not [mount for mount in container["volumeMounts"] if "subPath" in mount]
