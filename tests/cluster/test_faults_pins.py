@@ -5,11 +5,13 @@ Proves R-K9 (authenticated status), R-B1 (a restore cannot resurrect trust) and 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from bilateral.resources.times import parse_time
 from cluster.scene import DOMAINS, PEERS, SECRETS, Scene, condition_of, open_scene
 from support.waiting import wait_for
 from testbed.cluster import Cluster
@@ -91,16 +93,53 @@ def test_a_status_restored_from_a_backup_is_nothing_for_the_new_object(scene: Sc
     assert_recovers(scene, "restored")
 
 
+def test_a_date_that_never_comes_puts_no_handshake_off(scene: Scene) -> None:
+    """Whoever may write a status may not silence a partner for longer than a pause of ours."""
+    never = {"nextHandshakeTime": "2099-01-01T00:00:00Z"}
+
+    def planned(name: str, latest: int) -> bool:
+        found = scene.get(PEERS, name)["status"].get("nextHandshakeTime")
+        return found is not None and parse_time(found) <= latest
+
+    due = parse_time(scene.get(PEERS, "source")["status"]["pin"]["rotationDue"])
+    scene.patch(PEERS, "source", {"status": never}, "status")
+    wait_for(lambda: planned("source", due), "a plan before the deadline")
+    scene.silence("target")
+    scene.patch(PEERS, "target", {"status": never | {"pin": None, "consecutiveFailures": 9}}, "status")
+    wait_for(lambda: planned("target", int(time.time()) + 3600), "a plan within the hour")
+    scene.ask(PEERS, "target", "now")
+    assert_recovers(scene, "target")
+
+
+def test_a_condition_written_by_hand_is_put_right(scene: Scene) -> None:
+    scene.add_peer("passive", passive=True)
+    right = scene.wait(PEERS, "passive", "AwaitingEnvelope", status="Unknown")
+    forged = [
+        each | {"status": "True", "reason": "Fresh", "message": "Trust it."}
+        for each in right["status"]["conditions"]
+    ]
+    scene.patch(PEERS, "passive", {"status": {"conditions": forged}}, "status")
+    peer = scene.wait(PEERS, "passive", "AwaitingEnvelope", status="Unknown")
+    for kind in ("Ready", "Anchored", "Pinned", "Fresh"):
+        ignored = {"lastTransitionTime": ""}
+        assert condition_of(peer, kind) | ignored == condition_of(right, kind) | ignored
+
+
 def test_pins_without_the_seal_that_made_them_are_nothing(scene: Scene) -> None:
     """The Secret of the seal is gone: a new one is made, and every partner proves its key again."""
-    before = {each["metadata"]["name"]: each["status"]["pin"] for each in scene.objects(PEERS)}
+    before = {
+        each["metadata"]["name"]: each["status"]["pin"]
+        for each in scene.objects(PEERS)
+        if "endpoint" in each["spec"]
+    }
     asked = scene.asked(*before)
     scene.delete(SECRETS, "org-a-seal")
     wait_for(lambda: scene.secret("org-a-seal"), "a new seal")
 
     def resealed() -> bool:
         pins = {each["metadata"]["name"]: each["status"].get("pin") for each in scene.objects(PEERS)}
-        return all(pin is not None and pin["seal"] != before[name]["seal"] for name, pin in pins.items())
+        found = {name: pins[name] for name in before}
+        return all(pin is not None and pin["seal"] != before[name]["seal"] for name, pin in found.items())
 
     wait_for(resealed, "every pin made anew")
     scene.wait_ready(*before)

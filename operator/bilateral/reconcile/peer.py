@@ -225,7 +225,11 @@ def _next_handshake(peer: FederationPeer, found: Findings) -> int | None:
         return found.now
     if found.standing is not Standing.FRESH and found.failures == 0:
         return found.now  # it was fresh when this was planned
-    return found.next_handshake
+    # Anybody who may write a status can write a date into it that never comes: no plan of ours lies
+    # past the deadline, or is longer than the longest pause.
+    if found.standing is Standing.FRESH and found.pin is not None:
+        return min(found.next_handshake, found.pin.rotation_due)
+    return min(found.next_handshake, found.now + schedule.MAX_PAUSE_SECONDS)
 
 
 def _judge(

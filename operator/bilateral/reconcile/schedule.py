@@ -17,6 +17,8 @@ import hashlib
 FIRST_BACKOFF_SECONDS = 2
 MAX_UNPINNED_BACKOFF_SECONDS = 300
 MIN_BACKOFF_SECONDS = 1
+MAX_PAUSE_SECONDS = 3600
+"""As long as a partner may ask us to wait (Retry-After), and longer than any back-off."""
 EARLIEST_RENEWAL = 0.65
 RENEWAL_SPREAD = 0.10
 AFTER_REPLAY_SECONDS = (2, 6)
