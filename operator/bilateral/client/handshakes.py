@@ -76,7 +76,7 @@ class PreparedContext(ssl.SSLContext):
 
 
 class _JudgedObject(ssl.SSLObject):
-    """A connection in memory, as asyncio, anyio and trio make it."""
+    """A connection in memory, as asyncio and anyio make it."""
 
     verdict: object = None
     _is_judged = False

@@ -51,7 +51,7 @@ class Client(httpx.Client):
 
 
 class AsyncClient(httpx.AsyncClient):
-    """The same for asyncio and trio: an ``httpx.AsyncClient`` whose hosts are aliases of services."""
+    """The same for asyncio: an ``httpx.AsyncClient`` whose hosts are aliases of services."""
 
     def __init__(
         self,

@@ -71,7 +71,7 @@ class AliasTransport(httpx.BaseTransport):
 
 
 class AsyncAliasTransport(httpx.AsyncBaseTransport):
-    """The same for asyncio and trio. Files are read in the loop's thread: they are small, and in memory."""
+    """The same for asyncio. Files are read in the loop's thread: they are small, and in memory."""
 
     def __init__(self, trust: Trust, limits: httpx.Limits) -> None:
         """Send by ``trust``, with ``limits`` for each service."""

@@ -315,7 +315,7 @@ def test_no_request_fails_while_everything_is_updated(
 ) -> None:
     ended = threading.Event()
     failures: list[BaseException] = []
-    served = [0] * 4
+    served = [0] * 8
     first, second = (build_chain_files([org_b.introduce(introduced.held)]) for _ in range(2))
 
     def ask(number: int) -> None:
@@ -328,10 +328,11 @@ def test_no_request_fails_while_everything_is_updated(
         except BaseException as error:  # noqa: BLE001 - the test's verdict, in its own thread
             failures.append(error)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
-    for number in range(120):
+    # Three Secrets each time: more than five hundred updates.
+    for number in range(170):
         introduced.chains.replace((first, second)[number % 2])
         introduced.servers.update({f"other-{number % 3}.yaml": b"url: https://x\n"})
         introduced.identity.replace(introduced.identity.files)

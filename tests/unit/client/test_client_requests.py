@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bilateral.client import (
     AsyncClient,
@@ -19,7 +24,9 @@ from bilateral.client import (
     RefusedByServer,
     ServiceNotFound,
 )
-from bilateral.pki.identities import HeldIdentity
+from bilateral.client.trust import find_trust
+from bilateral.pki.identities import HeldIdentity, Identity, generate_identity_key
+from bilateral.pki.profiles import authority_key_identifier
 from bilateral.pki.verifiers import ConfiguredCA, PeerCA, Verifier
 from bilateral.protocol.reasons import Reason
 from unit.client.pod import Organisation, Pod, make_organisation, pin
@@ -221,6 +228,45 @@ def test_the_name_is_verified_by_subject_alternative_name_only(introduced: Pod, 
     assert api.received == b""
 
 
+@pytest.mark.parametrize(
+    ("missing", "cause"),
+    [
+        pytest.param("names", "other-host", id="no subjectAltName, the host as common name"),
+        pytest.param("authority key id", "not-strict", id="no authority key identifier"),
+    ],
+)
+def test_a_certificate_that_breaks_the_rules_is_refused(
+    missing: str, cause: str, introduced: Pod, org_b: Organisation
+) -> None:
+    """R-T4: by the common name nobody is anybody, and RFC 5280 is kept."""
+    key = generate_identity_key("ECDSAP256")
+    own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(own)
+        .issuer_name(org_b.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(minutes=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    if missing != "names":
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False
+        )
+    if missing != "authority key id":
+        builder = builder.add_extension(authority_key_identifier(org_b.certificate), critical=False)
+    signed = builder.sign(org_b.authority.key, hashes.SHA256())
+    with serving(server_context(HeldIdentity(Identity(signed), key))) as api:
+        introduced.know("api", api.url, org_b)
+        with Client("https://api", config=introduced.root) as http, pytest.raises(PeerNotVerified) as caught:
+            http.get("/")
+    assert caught.value.cause == cause
+    assert api.received == b""
+
+
 def test_an_introduced_client_cannot_pose_as_a_server(
     introduced: Pod, org_b: Organisation, org_a: Organisation
 ) -> None:
@@ -355,15 +401,16 @@ def test_a_callers_own_authorization_is_left_alone(
         assert api.header("authorization") == ["Bearer mine", "Basic dXNlcjpwYXNzd29yZA=="]
 
 
-def test_a_token_is_shown_nowhere(introduced: Pod, org_b: Organisation, api_b: HeldIdentity) -> None:
-    from bilateral.client.trust import find_trust
-
-    with serving(server_context(api_b)) as api:
-        introduced.know("api", api.url, org_b, token="secret-token")
+def test_a_token_and_a_key_are_shown_nowhere(
+    introduced: Pod, org_b: Organisation, api_b: HeldIdentity, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(server_context(api_b)) as api, caplog.at_level(logging.DEBUG):
+        introduced.know("api", api.url, org_b, auths=[org_b], token="secret-token")
         binding = find_trust(introduced.root).bind("api")
         with Client("https://api", config=introduced.root) as http:
             answer = http.get("/")
-    shown = f"{binding!r} {answer.request.headers!r} {answer.request!r}"
+    assert api.header("authorization") == ["Bearer secret-token"]
+    shown = f"{binding!r} {answer.request.headers!r} {answer.request!r} {caplog.text}"
     assert "secret-token" not in shown
     assert "PRIVATE KEY" not in shown
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,17 @@ def test_a_root_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
 def _file(path: Path) -> Path:
     path.touch()
     return path
+
+
+def test_the_pods_side_needs_nothing_of_the_operators() -> None:
+    """The bare installation: no Kubernetes, no operator's server, no schemas."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, bilateral.client, bilateral.client.layout; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    foreign = {"kubernetes", "kopf", "aiohttp", "pydantic", "uvicorn", "certified"}
+    assert foreign.isdisjoint(loaded)
+    ours = {name.split(".")[1] for name in loaded if name.startswith("bilateral.")}
+    assert ours == {"client", "pki", "protocol"}
