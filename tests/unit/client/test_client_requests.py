@@ -27,7 +27,7 @@ from bilateral.client import (
 from bilateral.client.trust import find_trust
 from bilateral.pki.identities import HeldIdentity, Identity, generate_identity_key
 from bilateral.pki.profiles import authority_key_identifier
-from bilateral.pki.verifiers import ConfiguredCA, PeerCA, Verifier
+from bilateral.pki.verifiers import ConfiguredCA, PeerCA, Verifier, WebPKI
 from bilateral.protocol.reasons import Reason
 from unit.client.pod import Organisation, Pod, make_organisation, pin
 from unit.client.serving import OK, environment, server_context, serving, subject_of
@@ -286,6 +286,42 @@ def test_old_and_new_authority_are_both_good_while_one_replaces_the_other(introd
             introduced.know("api", api.url, PeerCA((new.certificate, old.certificate)))
             with Client("https://api", config=introduced.root) as http:
                 assert http.get("/").text == "ok"
+
+
+@pytest.mark.parametrize(
+    ("verifier", "cause"),
+    [
+        pytest.param("bundle", None, id="public authorities by a bundle"),
+        pytest.param("another bundle", "other-authority", id="another bundle"),
+        pytest.param("system", "other-authority", id="the system's roots do not have ours"),
+        pytest.param("known", None, id="certified's null: any authority of known-servers"),
+    ],
+)
+def test_the_other_ways_to_know_a_server(
+    verifier: str,
+    cause: str | None,
+    introduced: Pod,
+    org_b: Organisation,
+    stranger: Organisation,
+    api_b: HeldIdentity,
+) -> None:
+    ways: dict[str, Verifier | None] = {
+        "bundle": WebPKI((stranger.certificate, org_b.certificate)),
+        "another bundle": WebPKI((stranger.certificate,)),
+        "system": WebPKI(),
+        "known": None,
+    }
+    with serving(server_context(api_b)) as api:
+        introduced.know("api", api.url, ways[verifier])
+        introduced.servers.update({"org-b.crt": org_b.authority.certificate_pem})
+        with Client("https://api", config=introduced.root) as http:
+            if cause is None:
+                assert http.get("/").text == "ok"
+            else:
+                with pytest.raises(PeerNotVerified) as caught:
+                    http.get("/")
+                assert caught.value.cause == cause
+                assert api.received == b""
 
 
 def test_less_than_tls_1_3_is_not_spoken(introduced: Pod, org_b: Organisation, api_b: HeldIdentity) -> None:
