@@ -62,7 +62,7 @@ from testbed.operator import OperatorProcess, OperatorSettings
 IDLE_SECONDS = 30.0
 SETTLE_SECONDS = 12.0  # peer lists are written at most every ten seconds
 NEWCOMER_SECONDS = 0.25
-EARLIEST = 0.65
+EARLIEST, SPREAD = 0.65, 0.10  # when in its window a pin is renewed (resources: FederationPeer)
 
 
 @dataclass(slots=True)
@@ -285,7 +285,7 @@ def measure_renewal(scene: Scene, result: Result, began: float) -> None:
     with Newcomers(scene) as newcomers:
         wait_until(
             lambda: scene.status_writes() - before >= scene.number + newcomers.ready,
-            0.35 * scene.window,
+            figures["first_pass"] + SPREAD * scene.window + 60,
             "all renewed",
             0.5,
         )

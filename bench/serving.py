@@ -16,6 +16,7 @@ for the load comes from one machine.
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import sys
 import time
@@ -58,10 +59,13 @@ _NO_LIMITS = LimitSettings(
 
 
 class DictionaryAPI(KubernetesAPI):
-    """An API server that takes every write: what a write costs us, without what it costs a server."""
+    """An API server that takes every write: what a write costs us, without what it costs a server.
+
+    It holds text, as the network would carry it: a write is one object encoded and one decoded.
+    """
 
     def __init__(self) -> None:
-        self._objects: dict[tuple[str, str], Object] = {}
+        self._texts: dict[tuple[str, str], str] = {}
         self._version = 0
 
     async def create(self, path: str, body: Object, *, manager: str) -> Object:  # noqa: ARG002
@@ -69,22 +73,22 @@ class DictionaryAPI(KubernetesAPI):
 
     async def apply(self, path: str, body: Object, *, manager: str) -> Object:  # noqa: ARG002
         plural, name = path.removesuffix("/status").split("/")[-2:]
-        return self.store(plural, self._objects[plural, name] | {"status": body["status"]})
+        held: Object = json.loads(self._texts[plural, name])
+        return self.store(plural, held | {"status": body["status"]})
 
     def store(self, plural: str, obj: dict[str, Any]) -> Object:
         """Hold an object as the API server would give it back."""
         self._version += 1
-        name = obj["metadata"]["name"]
-        held = self._objects.get((plural, name), {}).get("metadata", {"uid": str(uuid.uuid4())})
         metadata = {
+            "uid": str(uuid.uuid4()),
             "namespace": NAMESPACE,
             "generation": 1,
             "creationTimestamp": "2026-01-01T00:00:00Z",
             **obj["metadata"],
-            "uid": held["uid"],
             "resourceVersion": str(self._version),
         }
-        stored = self._objects[plural, name] = {**obj, "metadata": metadata}
+        stored = {**obj, "metadata": metadata}
+        self._texts[plural, metadata["name"]] = json.dumps(stored)
         return stored
 
 

@@ -153,5 +153,3 @@ def test_the_one_that_waits_accepts_envelopes_and_nothing_twice(
         assert (answer.status, answer.reason) == (409, "replayed-envelope")
     pinned = [each for each in scene.writes(since) if each.resource == PEERS and each.code == 200]
     assert [each.credential == leader for each in pinned] == [False], "one write, and not the leader's"
-    # The lists are the leader's business.
-    wait_for(lambda: scene.kernel("caller") in scene.listed_peers(), "the lists", seconds=15)

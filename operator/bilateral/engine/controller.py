@@ -53,7 +53,6 @@ FIRST_BACKOFF_SECONDS = 0.25
 MAX_ROUNDS = 6
 """How many Secrets in a row may follow from one another: key, seal, authority, certificate."""
 STOP_SECONDS = 3.0
-TOO_EARLY_SECONDS = 1.0
 
 log = Log("controller")
 
@@ -199,9 +198,6 @@ class Controller:
             self._metrics.peer_is(key, error.reason.value)
             await self._write_invalid(key, raw, FederationPeer, error)
             return
-        if self._is_too_early(peer):
-            self._queue.add(key, due=self._clock.monotonic() + TOO_EARLY_SECONDS)
-            return
         offered = _offered(peer)
         outcome = reconcile_peer(peer, self._views.peer(peer, offered), self._guard.now())
         if offered is None and outcome.handshake_due:
@@ -218,15 +214,6 @@ class Controller:
         seal_key = None if domain is None else domain.view.seal_key
         await self._write(key, raw, build_status(peer, outcome.findings, seal_key).to_wire())
         self._settle(key, peer, outcome)
-
-    def _is_too_early(self, peer: FederationPeer) -> bool:
-        """Whether peer and TrustDomain were made together, and the latter was not looked at yet.
-
-        It has no key yet, which would be told, and taken back a moment later, of every peer.
-        """
-        domain = self._views.domain(peer.metadata.namespace, peer.spec.trust_domain)
-        new = not peer.status.observed_generation
-        return new and domain is not None and not domain.view.trust_domain.status.observed_generation
 
     def _settle(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
         """Hand the result to the peer lists, and plan the next look."""

@@ -126,8 +126,12 @@ class SecretWriter:
             if Key(Kind.SECRET, namespace, name) not in self._cache:
                 self._foreign.add((namespace, name))
             return False
-        except (Conflict, NotFound):
-            return False  # it changed or went: its event brings us back
+        except Conflict:
+            return False  # it changed: its event brings us back
+        except NotFound:
+            if version is None:
+                raise  # no namespace, or an API server that is still starting: nothing will tell us when it is there
+            return False  # it went: its event brings us back
         self._foreign.discard((namespace, name))
         self._metrics.writes.labels(Kind.SECRET.value).inc()
         self._cache.put(Kind.SECRET, stored)
