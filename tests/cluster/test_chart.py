@@ -355,7 +355,7 @@ def test_a_real_install_and_removal_leave_the_crds_and_nothing_else(tmp_path: Pa
         answer = run_helm("install", "bilateral", CHART, *options, kubeconfig=fresh.kubeconfig)
         notes = answer.partition("NOTES:")[2]
         assert "It watches: trust." in notes
-        assert "kubectl -n NAMESPACE bilateral export" in notes
+        assert "kubectl bilateral export TRUSTDOMAIN --for THEIR-TRUSTDOMAIN -n NAMESPACE" in notes
         ours = "--selector=app.kubernetes.io/name=bilateral", "--namespace=trust", "--output=name"
         kinds = "all,networkpolicy,pdb,serviceaccount,role,rolebinding,clusterrole,clusterrolebinding"
         assert "deployment.apps/bilateral" in fresh.kubectl("get", kinds, *ours)
