@@ -125,6 +125,8 @@ def test_one_that_was_frozen_writes_nothing_when_it_wakes(
     )
     scene.add_peer("last")
     scene.wait_ready("last")
+    # An answer may be seen before its line in the audit log.
+    wait_for(lambda: writers(scene, woken), "the successor's writes in the audit log")
     assert set(writers(scene, woken)) == {successor}
     assert {name: scene.get(PEERS, name)["status"]["pin"] for name in slow} == pins
     assert holder_of(scene) == "second"
@@ -151,5 +153,9 @@ def test_the_one_that_waits_accepts_envelopes_and_nothing_twice(
     for replica in (first, second):
         answer = scene.post(replica, envelope)
         assert (answer.status, answer.reason) == (409, "replayed-envelope")
-    pinned = [each for each in scene.writes(since) if each.resource == PEERS and each.code == 200]
-    assert [each.credential == leader for each in pinned] == [False], "one write, and not the leader's"
+
+    def pinned() -> list[AuditEvent]:
+        return [each for each in scene.writes(since) if each.resource == PEERS and each.code == 200]
+
+    wait_for(pinned, "the write in the audit log")
+    assert [each.credential == leader for each in pinned()] == [False], "one write, and not the leader's"
