@@ -6,7 +6,8 @@
     id.crt              its certificate by our own authority
     id/<slug>.crt       the same key, certified by one authority each
     known_servers/      <alias>.yaml, self.crt and <slug>.crt of the authorities that they name
-    known_clients/      self.crt, <slug>.crt: whose parties may connect; self.crl, <slug>.crl
+    known_clients/      self.crt, <slug>.crt: whose parties may connect; self.crl, <slug>.crl; and
+                        <slug>.yaml: which partners' authority it is (``peers``: kernel ids)
 
 Rules:
 
@@ -22,11 +23,12 @@ What is found in somebody's directory is read by :mod:`bilateral.pki.listing`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from bilateral.pki.encoding import quote_yaml
 from bilateral.pki.entries import ServiceEntry
 from bilateral.pki.errors import InvalidDirectory
 from bilateral.pki.identities import HeldIdentity
@@ -65,10 +67,14 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class TrustedAuthority:
-    """An authority whose parties may connect, with the list of those that it withdrew."""
+    """An authority whose parties may connect, with the list of those that it withdrew.
+
+    ``peers`` are the kernel ids of the partners whose authority it is; their deadlines are its parties'.
+    """
 
     certificate: x509.Certificate
     revocations: RevocationList | None = None
+    peers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +139,33 @@ def build_server_files(services: Iterable[ServiceEntry], authority: x509.Certifi
 def build_client_files(
     own: TrustedAuthority | None, partners: Iterable[TrustedAuthority]
 ) -> dict[str, bytes]:
-    """``self.crt``, ``<slug>.crt`` and their ``.crl``; with nobody, the certificate of nobody."""
+    """``self.crt``, ``<slug>.crt``, their ``.crl`` and ``.yaml``; with nobody, the certificate of nobody."""
     files: dict[str, bytes] = {}
     named: dict[str, TrustedAuthority] = {} if own is None else {OWN: own}
     for partner in partners:
         # Two partners may have one authority, if one organisation runs both: its later list counts.
         slug = build_slug(partner.certificate)
-        known = named.get(slug)
-        if known is None or _number(known) <= _number(partner):
-            named[slug] = partner
+        named[slug] = _merge(named.get(slug), partner)
     for stem, authority in named.items():
         files[f"{stem}.crt"] = _pem(authority.certificate)
         if authority.revocations is not None:
             files[f"{stem}.crl"] = authority.revocations.pem
+        if authority.peers:
+            files[f"{stem}.yaml"] = _write_peers(authority.peers)
     return files or {"nobody.crt": NOBODY_PEM}
+
+
+def _merge(known: TrustedAuthority | None, other: TrustedAuthority) -> TrustedAuthority:
+    if known is None:
+        return other
+    later = other if _number(known) <= _number(other) else known
+    # Naming none would bind its parties to no deadline at all.
+    return replace(later, peers=(*known.peers, *other.peers))
+
+
+def _write_peers(peers: Sequence[str]) -> bytes:
+    lines = ("peers:", *(f"- {quote_yaml(peer)}" for peer in sorted(set(peers))), "")
+    return "\n".join(lines).encode("ascii")
 
 
 def _number(authority: TrustedAuthority) -> int:

@@ -142,6 +142,20 @@ def test_one_authority_of_two_partners_is_one_file_and_keeps_its_list() -> None:
         }
 
 
+def test_an_authority_says_which_partners_it_is_of() -> None:
+    files = build_client_files(
+        TrustedAuthority(OWN.certificate),
+        [
+            TrustedAuthority(PARTNER.certificate, peers=("org-b:kernel",)),
+            TrustedAuthority(PARTNER.certificate, LIST, peers=("1e3", "org-b:kernel")),
+            TrustedAuthority(NEXT.certificate),
+        ],
+    )
+    assert {name for name in files if name.endswith(".yaml")} == {f"{SLUG}.yaml"}
+    assert yaml.safe_load(files[f"{SLUG}.yaml"]) == {"peers": ["1e3", "org-b:kernel"]}
+    assert files[f"{SLUG}.crl"] == LIST.pem
+
+
 def test_of_two_lists_the_later_counts() -> None:
     later = renew_revocation_list(PARTNER, [Revocation(8, NOW)], LIST, lifetime_seconds=YEAR, now=NOW)
     for lists in ((LIST, later), (later, LIST)):
