@@ -20,6 +20,11 @@ from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.acceptances import Accepted, Refused, judge
 from unit.pki.material import ED25519_AUTHORITY, P256_AUTHORITY, certificate, request
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Attribute's length must be:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive"),
+]
+
 KEY = ec.generate_private_key(ec.SECP256R1())
 OURS = KEY.public_key()
 START = datetime(2026, 11, 21, 14, 31, 7, tzinfo=UTC)
