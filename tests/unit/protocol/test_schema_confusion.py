@@ -18,6 +18,7 @@ DOCUMENT_SCHEMAS = [
     "bilateral.authority-statement.v1",
     "bilateral.authority-statement.v2",
     "bilateral.introduction-request.v1",
+    "bilateral.introduction-status-request.v1",
     "chio.federation-activation-exchange.v1",
     "chio.federation-open-admission-policy.v1",
     "chio.federation-reputation-clearing.v1",
