@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from bilateral.client.chains import IDENTITY_FILES
 from bilateral.client.deadlines import MountedDeadlines
 from bilateral.client.errors import ClientError, PartnerStale, PeerNotVerified
-from bilateral.client.handshakes import LiveContext, PreparedContext, build_refusing, load_chain
+from bilateral.client.handshakes import LiveContext, PreparedContext, build_refusing
 from bilateral.client.known import KNOWN_SUFFIXES, read_anchors, read_own_certificate, read_peers
 from bilateral.client.places import Places
 from bilateral.client.verification import Anchor, find_issuer, find_revocation, load_authorities, load_leaf
@@ -38,6 +38,7 @@ from bilateral.pki.fingerprints import certificate_fingerprint
 from bilateral.pki.leaves import verify_dates
 from bilateral.pki.names import rfc4514_name
 from bilateral.pki.profiles import serial_text
+from bilateral.tls.chains import load_chain
 
 _CALLER = "caller"
 _log = logging.getLogger("bilateral.client")

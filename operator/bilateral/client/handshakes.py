@@ -11,20 +11,18 @@ Rules:
 * Refusals are errors of the ``ssl`` module, since that is what ends a handshake in every library that
   uses one; the reason is inside (:class:`~bilateral.client.errors.HandshakeRefused`).
 
-It knows no service and reads no file but the key's, from memory.
+It knows no service and reads no file.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from bilateral.client.errors import ClientError, HandshakeRefused
+from bilateral.tls.alerts import AGAIN, AlertingSSLObject
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -34,8 +32,6 @@ Judge: TypeAlias = Callable[[bytes | None], object]
 """Sees the leaf as DER (None: there is none); what it returns stays with the connection."""
 Explain: TypeAlias = Callable[[int], ClientError]
 """Says what OpenSSL's verification code (``X509_V_ERR_…``) means here."""
-
-_AGAIN = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLSyscallError)
 
 
 class PreparedContext(ssl.SSLContext):
@@ -75,32 +71,23 @@ class PreparedContext(ssl.SSLContext):
         return HandshakeRefused(self.explain(getattr(failure, "verify_code", 0)))
 
 
-class _JudgedObject(ssl.SSLObject):
+class _JudgedObject(AlertingSSLObject):
     """A connection in memory, as asyncio and anyio make it."""
 
     verdict: object = None
     _is_judged = False
-    _failure: ssl.SSLError | None = None
 
     def do_handshake(self) -> None:
         """Go on with the handshake, then judge."""
         context = _prepared(self.context)
-        if self._failure is not None:
-            raise self._failure
-        try:
-            super().do_handshake()
-        except _AGAIN:
-            raise
-        except ssl.SSLError as failure:
-            if not self.server_side:
-                raise context.put(failure) from None
-            # asyncio drops the connection with the alert still in the buffer, so that the caller would
-            # never learn why. One step of "more data needed" makes it send what is there first.
-            self._failure = context.put(failure)
-            raise ssl.SSLWantReadError from None
+        super().do_handshake()
         if not self._is_judged:
             self.verdict = context.settle(self.getpeercert(binary_form=True))
             self._is_judged = True
+
+    def explain(self, failure: ssl.SSLError) -> ssl.SSLError:
+        """Put OpenSSL's refusal of a certificate into our words."""
+        return _prepared(self.context).put(failure)
 
     def read(self, len: int = 1024, buffer: WriteableBuffer | None = None) -> bytes:  # noqa: A002 - its name
         """Read, after the verdict."""
@@ -126,7 +113,7 @@ class _JudgedSocket(ssl.SSLSocket):
         context = _prepared(self.context)
         try:
             super().do_handshake(block)
-        except _AGAIN:
+        except AGAIN:
             raise
         except ssl.SSLError as failure:
             raise context.put(failure) from None
@@ -244,38 +231,3 @@ def _is_listening(sock: socket.socket) -> bool:
     except OSError:
         return True
     return False
-
-
-def load_chain(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
-    """Load a chain (leaf first) and its unencrypted key. Raises ssl.SSLError.
-
-    From memory: the ``ssl`` module takes only a path, the key shall not be written to a disk, and a pod
-    with a read-only root has nowhere to write.
-    """
-    pem = chain_pem + b"\n" + key_pem
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
-        try:
-            _write_all(descriptor, pem)
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_no_password)
-        finally:
-            os.close(descriptor)
-        return
-    descriptor, path = tempfile.mkstemp()
-    try:
-        _write_all(descriptor, pem)
-        context.load_cert_chain(path, password=_no_password)
-    finally:
-        os.close(descriptor)
-        with suppress(OSError):
-            os.unlink(path)  # noqa: PTH108 - the counterpart of mkstemp
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _no_password() -> str:
-    """Answer OpenSSL's question for a password, which would otherwise go to the terminal."""
-    return ""

@@ -14,8 +14,6 @@ What a server sent is never repeated: sentences hold our own file's facts and Op
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,11 +25,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bilateral.client.chains import Credentials
 from bilateral.client.errors import ClientError, LayoutInvalid, PeerNotVerified
-from bilateral.client.handshakes import PreparedContext, load_chain
+from bilateral.client.handshakes import PreparedContext
 from bilateral.pki.errors import InvalidCertificate
-from bilateral.pki.leaves import is_signed_by, verify_dates
+from bilateral.pki.leaves import is_signed_by
+from bilateral.pki.pem import parse_der_certificate
 from bilateral.pki.revocations import RevocationList, is_fresh, is_revoked
 from bilateral.pki.verifiers import ConfiguredCA, PeerCA, PinnedFingerprint, PinnedRawKey, Verifier, WebPKI
+from bilateral.tls.chains import load_chain
+from bilateral.tls.pins import verify_pinned
 
 _OTHER: Final = "other-authority"
 _CODES: Final = {
@@ -152,27 +153,26 @@ class _ServerJudge:
         if not isinstance(verifier, PinnedFingerprint) and not self._expected.anchors:
             return
         moment = datetime.fromtimestamp(self._now(), UTC)
-        if presented is None:
-            raise self._refusal("no-certificate", "the server presented no certificate")
-        leaf = load_leaf(presented)
         if isinstance(verifier, PinnedFingerprint):
-            digest = hashlib.sha256(presented).digest()
-            if leaf is None or not any(
-                hmac.compare_digest(digest, pin.digest) for pin in verifier.fingerprints
-            ):
-                raise self._refusal(
-                    "pin-mismatch",
-                    f"the server's certificate is none of the {len(verifier.fingerprints)} that are pinned. "
-                    "Ours: ask the partner over another channel whether they replaced it, and pin the new one",
-                )
-            try:
-                verify_dates(leaf, moment, InvalidCertificate, what="the pinned certificate of the server")
-            except InvalidCertificate as error:
-                raise self._refusal(error.cause, f"{error}. Theirs: a new one; ours: its pin") from None
+            self._verify_pinned(verifier, presented, moment)
             return
+        leaf = load_leaf(presented or b"")
         if leaf is None:
             raise self._refusal("malformed-certificate", "the server's certificate cannot be read")
         self._verify_not_revoked(leaf, moment)
+
+    def _verify_pinned(self, verifier: PinnedFingerprint, presented: bytes | None, moment: datetime) -> None:
+        try:
+            verify_pinned(presented, map(str, verifier.fingerprints), moment)
+        except InvalidCertificate as error:
+            if error.cause == "pin-mismatch":
+                sentence = (
+                    f"the server's certificate is none of the {len(verifier.fingerprints)} that are pinned. "
+                    "Ours: ask the partner over another channel whether they replaced it, and pin the new one"
+                )
+            else:
+                sentence = f"the server: {error}. Theirs: a new one; ours: its pin"
+            raise self._refusal(error.cause, sentence) from None
 
     def _verify_not_revoked(self, leaf: x509.Certificate, moment: datetime) -> None:
         cause = find_revocation(leaf, self._expected.anchors, moment)
@@ -214,6 +214,6 @@ def find_issuer(leaf: x509.Certificate, anchors: Sequence[Anchor]) -> Anchor | N
 def load_leaf(der: bytes) -> x509.Certificate | None:
     """Parse what was presented; None when OpenSSL read more into it than cryptography does."""
     try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError:
+        return parse_der_certificate(der, InvalidCertificate)
+    except InvalidCertificate:
         return None

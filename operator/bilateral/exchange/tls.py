@@ -12,18 +12,16 @@ It makes no certificates and reads no Secrets.
 from __future__ import annotations
 
 import hashlib
-import os
 import ssl
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from bilateral.exchange.errors import InvalidCertificate
+from bilateral.tls.alerts import AlertingSSLObject
+from bilateral.tls.chains import load_chain
 
 MAX_PEM_BYTES = 64 * 1024
-_AGAIN = (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLSyscallError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,37 +94,13 @@ class CertificateStore:
         return context
 
 
-class AlertingSSLObject(ssl.SSLObject):
-    """An SSLObject whose fatal alert leaves before the connection is dropped.
-
-    asyncio (3.11) closes the transport when a handshake fails, with the alert still in the buffer:
-    the caller would see a reset and never learn that it asked for the wrong name. So the failure
-    is held back for one step, as "more data needed", which makes asyncio send what is in the
-    buffer. A caller that neither closes nor sends more then runs into the handshake timeout.
-    """
-
-    _failure: ssl.SSLError | None = None
-
-    def do_handshake(self) -> None:
-        """Go on with the handshake; a failure is raised at the next call."""
-        if self._failure is not None:
-            raise self._failure
-        try:
-            super().do_handshake()
-        except _AGAIN:
-            raise
-        except ssl.SSLError as error:
-            self._failure = error
-            raise ssl.SSLWantReadError from None
-
-
 def build_server_context(chain: bytes, key: bytes) -> ssl.SSLContext:
     """Load a PEM chain (leaf first) and its PEM key, unencrypted; raises InvalidCertificate."""
     if not 0 < len(chain) <= MAX_PEM_BYTES or not 0 < len(key) <= MAX_PEM_BYTES:
         raise InvalidCertificate
     context = _new_context()
     try:
-        _load_chain(context, chain + b"\n" + key)
+        load_chain(context, chain, key)
     except (ssl.SSLError, OSError, ValueError):
         # From None: OpenSSL's text may quote what it read.
         raise InvalidCertificate from None
@@ -139,36 +113,6 @@ def _new_context() -> ssl.SSLContext:
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
     return context
-
-
-def _load_chain(context: ssl.SSLContext, pem: bytes) -> None:
-    """Load from memory: the ``ssl`` module takes only a path, and a key does not go to a disk."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
-        try:
-            _write_all(descriptor, pem)
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_no_password)
-        finally:
-            os.close(descriptor)
-        return
-    descriptor, path = tempfile.mkstemp()
-    try:
-        _write_all(descriptor, pem)
-        context.load_cert_chain(path, password=_no_password)
-    finally:
-        os.close(descriptor)
-        with suppress(OSError):
-            os.unlink(path)  # noqa: PTH108 - the counterpart of mkstemp
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _no_password() -> str:
-    """Answer OpenSSL's question for a password, which would otherwise go to the terminal."""
-    return ""
 
 
 def normalise_host(host: str) -> str:

@@ -11,17 +11,15 @@ It opens no connection.
 
 from __future__ import annotations
 
-import hmac
 import ssl
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bilateral.exchange.errors import OutboundError
-from bilateral.pki.errors import InvalidCertificate, PkiError
-from bilateral.pki.fingerprints import certificate_fingerprint
-from bilateral.pki.pem import parse_der_certificate
+from bilateral.pki.errors import InvalidCertificate
 from bilateral.protocol.reasons import Reason
+from bilateral.tls.pins import verify_pinned
 
 _MAX_CONTEXTS = 512
 
@@ -116,13 +114,6 @@ def verify_presented(verifier: Verifier, der: bytes | None, now: float) -> None:
     if not isinstance(verifier, Fingerprint):
         return
     try:
-        leaf = parse_der_certificate(der or b"", InvalidCertificate)
-    except PkiError:
+        verify_pinned(der, verifier.values, datetime.fromtimestamp(now, UTC))
+    except InvalidCertificate:
         raise OutboundError(Reason.TLS_VERIFICATION_FAILED) from None
-    presented = certificate_fingerprint(leaf).encode()
-    moment = datetime.fromtimestamp(now, UTC)
-    if not (
-        any(hmac.compare_digest(presented, value.encode()) for value in verifier.values)
-        and leaf.not_valid_before_utc <= moment <= leaf.not_valid_after_utc
-    ):
-        raise OutboundError(Reason.TLS_VERIFICATION_FAILED)

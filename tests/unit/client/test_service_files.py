@@ -151,4 +151,4 @@ def test_the_pods_side_needs_nothing_of_the_operators() -> None:
     foreign = {"kubernetes", "kopf", "aiohttp", "pydantic", "uvicorn", "certified"}
     assert foreign.isdisjoint(loaded)
     ours = {name.split(".")[1] for name in loaded if name.startswith("bilateral.")}
-    assert ours == {"client", "pki", "protocol"}
+    assert ours == {"client", "pki", "protocol", "tls"}
