@@ -225,6 +225,29 @@ ADVICE: Mapping[Reason, Advice] = {
         "no service of this alias is known to the pod",
         "Yours: compare the alias with the TrustedServices that the WorkloadIdentity may see.",
     ),
+    Reason.PEER_NOT_FOUND: Advice(
+        "the FederationPeer that it names is not there",
+        "Yours: create the FederationPeer, or correct the name.",
+    ),
+    Reason.VERIFIER_RESOLVED: Advice("it is decided how the server is verified"),
+    Reason.AUTHORITY_UNKNOWN: Advice(
+        "no authority of spec.authorities is known now, so no chain can be shown",
+        "Yours: correct spec.authorities, or look at the peers in it (bilateral status).",
+    ),
+    Reason.CHAIN_AVAILABLE: Advice("the identities that may see it have a chain that it accepts"),
+    Reason.CHAIN_NOT_NEEDED: Advice("it asks for no authority's chain"),
+    Reason.ALIAS_CONFLICT: Advice(
+        "an older TrustedService of the namespace has the same alias, and keeps it",
+        "Yours: delete one of the two.",
+    ),
+    Reason.ALIAS_SHADOWS_SERVICE: Advice(
+        "a Service of the namespace has the alias for its name, and pods would mean that one",
+        "Yours: delete it and create one with another alias.",
+    ),
+    Reason.TOKEN_INVALID: Advice(
+        "the bearer token is not printable ASCII without spaces",
+        "Yours: correct the Secret of spec.bearerTokenSecretRef.",
+    ),
     Reason.OUTPUTS_PENDING: Advice("not all Secrets are written yet", _WAIT),
     # The life of a peer.
     Reason.ANCHORED: Advice("a key of theirs is installed"),

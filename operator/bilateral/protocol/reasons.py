@@ -72,12 +72,20 @@ class Reason(StrEnum):
     UNKNOWN_RAW_KEY_PEER = "UnknownRawKeyPeer"
     NOTHING_PINNED = "NothingPinned"
     VERIFIER_CONTRADICTS_PEER = "VerifierContradictsPeer"
+    VERIFIER_RESOLVED = "VerifierResolved"
+    AUTHORITY_UNKNOWN = "AuthorityUnknown"
+    CHAIN_AVAILABLE = "ChainAvailable"
+    CHAIN_NOT_NEEDED = "ChainNotNeeded"
+    ALIAS_CONFLICT = "AliasConflict"
+    ALIAS_SHADOWS_SERVICE = "AliasShadowsService"
+    TOKEN_INVALID = "TokenInvalid"  # noqa: S105 - a word, not a secret
 
     # Objects and their dependencies.
     READY = "Ready"
     INVALID_SPEC = "InvalidSpec"
     TRUST_DOMAIN_NOT_FOUND = "TrustDomainNotFound"
     TRUST_DOMAIN_NOT_READY = "TrustDomainNotReady"
+    PEER_NOT_FOUND = "PeerNotFound"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a word, not a secret
     SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a word, not a secret
     SERVICE_NOT_FOUND = "ServiceNotFound"

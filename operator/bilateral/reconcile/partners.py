@@ -44,7 +44,8 @@ class Partner:
     """A FederationPeer that was judged at one moment.
 
     ``withheld`` is why nothing may be derived from it, or None. ``fresh`` is whether something new may
-    be signed for it. ``public_key`` is the pinned key of a fresh one. ``rotation_due`` (Unix seconds)
+    be signed for it; ``retained`` whether a person keeps what was derived past the deadline.
+    ``public_key`` is the pinned key of a fresh one. ``rotation_due`` (Unix seconds)
     is when this judgement ends by itself, or None. ``authorities`` are newest first; ``revocations``
     are their lists by slug.
     """
@@ -55,6 +56,7 @@ class Partner:
     trust_domain: str
     withheld: Reason | None
     fresh: bool = False
+    retained: bool = False
     public_key: PublicKey | None = None
     rotation_due: int | None = None
     fingerprints: tuple[Fingerprint, ...] = ()
@@ -105,6 +107,7 @@ def build_partner(
     return replace(
         partner,
         fresh=pin is not None,
+        retained=peer.spec.on_stale is OnStale.RETAIN,
         public_key=None if pin is None else pin.public_key,
         rotation_due=None if pin is None else pin.rotation_due,
         fingerprints=tuple(parse_fingerprint(text) for text in peer.spec.fingerprints),

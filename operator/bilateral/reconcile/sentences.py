@@ -28,6 +28,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.WEAK_KEY: "A key in the spec is one for which anybody can sign. Ask the partner for the right key.",
     Reason.TRUST_DOMAIN_NOT_FOUND: "No TrustDomain of that name is in this namespace. Create it.",
     Reason.TRUST_DOMAIN_NOT_READY: "The TrustDomain is not ready to speak; its own conditions say why.",
+    Reason.PEER_NOT_FOUND: "No FederationPeer of that name is in this namespace. Create it.",
     Reason.MISSING_TRUST_ANCHOR: "No key of the partner is installed. Set spec.trustAnchors to that of their export.",
     Reason.OWN_KEY_AS_ANCHOR: "The anchor is this trust domain's own key. Install the key in the partner's export.",
     Reason.KERNEL_ID_MISMATCH: "The partner has this trust domain's own kernel id. One must change.",
@@ -94,6 +95,17 @@ SENTENCES: Mapping[Reason, str] = {
     "this transport and has no authority.",
     Reason.VERIFIER_CONTRADICTS_PEER: "The configured verifier contradicts what is known of the peer. Correct it or "
     "leave it out.",
+    Reason.VERIFIER_RESOLVED: "How the server is verified is decided.",
+    Reason.AUTHORITY_UNKNOWN: "No authority of spec.authorities is known now, so no chain can be shown. "
+    "Correct the list, or wait for the peers in it.",
+    Reason.CHAIN_AVAILABLE: "Every identity that may see the service has a chain that it accepts.",
+    Reason.CHAIN_NOT_NEEDED: "The service asks for no authority's chain; identities show it their own certificate.",
+    Reason.ALIAS_CONFLICT: "An older TrustedService of the namespace has the same alias, and keeps it. Delete one of "
+    "the two.",
+    Reason.ALIAS_SHADOWS_SERVICE: "A Service of this namespace has the alias for its name, and pods would mean that "
+    "one. Choose another alias.",
+    Reason.TOKEN_INVALID: "The bearer token in the Secret is not 1 to 4096 printable ASCII characters without spaces. "
+    "Correct the Secret.",
     Reason.OUTPUTS_PENDING: "The Secrets that follow from this object are being written.",
 }
 
