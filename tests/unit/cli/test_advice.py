@@ -19,7 +19,7 @@ READY_REASONS = {
 WELL = {
     Reason.READY, Reason.FRESH, Reason.ANCHORED, Reason.PINNED, Reason.ACKNOWLEDGED,
     Reason.UNIQUE, Reason.CLOCK_IN_SYNC, Reason.SETTLED, Reason.ENVELOPE_ACCEPTED,
-
+    Reason.VERIFIER_RESOLVED, Reason.CHAIN_AVAILABLE, Reason.CHAIN_NOT_NEEDED,
     Reason.NOT_OBSERVED,
 }  # fmt: skip
 
