@@ -132,18 +132,13 @@ async def _run(settings: OperatorSettings, destinations: Destinations, clock: Cl
 
 def register_handlers(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:
     """One handler a kind: unpack, hand over."""
+    for kind in Kind:
+        group, version = ("", "v1") if kind is Kind.SECRET else (GROUP, VERSION)
 
-    @kopf.on.event(GROUP, VERSION, Kind.TRUST_DOMAIN.value, registry=registry)
-    async def trust_domain(event: kopf.RawEvent, **_: object) -> None:
-        _hand_over(runtime, Kind.TRUST_DOMAIN, event)
-
-    @kopf.on.event(GROUP, VERSION, Kind.FEDERATION_PEER.value, registry=registry)
-    async def federation_peer(event: kopf.RawEvent, **_: object) -> None:
-        _hand_over(runtime, Kind.FEDERATION_PEER, event)
-
-    @kopf.on.event("", "v1", Kind.SECRET.value, registry=registry)
-    async def secret(event: kopf.RawEvent, **_: object) -> None:
-        _hand_over(runtime, Kind.SECRET, event)
+        # kopf tells handlers apart by their id; the kind is bound now, not when an event comes.
+        @kopf.on.event(group, version, kind.value, id=kind.value, registry=registry)
+        async def take_in(event: kopf.RawEvent, kind: Kind = kind, **_: object) -> None:
+            _hand_over(runtime, kind, event)
 
 
 def _hand_over(runtime: Runtime, kind: Kind, event: kopf.RawEvent) -> None:

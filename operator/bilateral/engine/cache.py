@@ -17,48 +17,16 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, NamedTuple, TypeAlias
 
 from bilateral.engine.packing import Packed, Packing
 from bilateral.engine.relations import Relations
+from bilateral.engine.terms import Index, IndexTerm, Key, Kind, Object, Term, terms_of
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.trustdomain import TrustDomain
 
-Object: TypeAlias = dict[str, Any]
-
-
-class Kind(StrEnum):
-    """What is watched, by its plural: kopf, paths and logs use the same word."""
-
-    TRUST_DOMAIN = "trustdomains"
-    FEDERATION_PEER = "federationpeers"
-    SECRET = "secrets"  # noqa: S105 - a plural
-
-
-class Key(NamedTuple):
-    """One object."""
-
-    kind: str
-    namespace: str
-    name: str
-
-
-class Index(StrEnum):
-    """The relations that are looked up; the term is a tuple that starts with the namespace."""
-
-    PEERS_OF_DOMAIN = "peers-of-domain"  # (namespace, trust domain)
-    PINNED_IN_DOMAIN = "pinned-in-domain"  # (namespace, trust domain): peers with a pin, fresh or not
-    PEER_BY_KERNEL_ID = "peer-by-kernel-id"  # (namespace, trust domain, kernel id)
-    PEER_BY_FINGERPRINT = "peer-by-fingerprint"  # (namespace, trust domain, fingerprint)
-    DOMAIN_BY_KERNEL_ID = "domain-by-kernel-id"  # (kernel id,): kernel ids are unique in the cluster
-    REFERS_TO_SECRET = "refers-to-secret"  # noqa: S105 - (namespace, Secret)
-
-
-Term: TypeAlias = tuple[str, ...]
-_IndexTerm: TypeAlias = tuple[Index, Term]
+__all__ = ["Cache", "Index", "Key", "Kind", "Object", "Term"]
 
 _METADATA = (
     "namespace",
@@ -82,7 +50,7 @@ class _Record:
     uid: str
     resource_version: str
     text: Packed
-    terms: tuple[_IndexTerm, ...]
+    terms: tuple[IndexTerm, ...]
 
 
 class Cache:
@@ -92,8 +60,9 @@ class Cache:
         self._records: dict[Key, _Record] = {}
         self.epochs: dict[str, int] = dict.fromkeys(Kind, 0)  # moves when anything of the kind does
         self._by_kind: defaultdict[str, set[Key]] = defaultdict(set)
-        self._relations: Relations[_IndexTerm, Key] = Relations()
+        self._relations: Relations[IndexTerm, Key] = Relations()
         self._packing = {kind: Packing(alike=kind is not Kind.SECRET) for kind in Kind}
+        self.on_written: Callable[[Kind, Object], object] = self.put
 
     def __len__(self) -> int:
         return len(self._records)
@@ -117,11 +86,18 @@ class Cache:
         text = self._packing[kind].pack(_ENCODER.encode(slim).encode())
         if held is not None:
             self._unindex(key, held)
-        terms = tuple(self._relations.add(term, key) for term in _terms_of(kind, key, obj))
+        terms = tuple(self._relations.add(term, key) for term in terms_of(kind, key, obj))
         self.epochs[kind] += 1
         self._records[key] = _Record(metadata["uid"], version, text, terms)
         self._by_kind[kind].add(key)
         return True
+
+    def written(self, kind: Kind, obj: Object) -> None:
+        """Take in what the API server answered to a write of ours.
+
+        Who depends on it hears of it now, for the echo on the watch is no news then.
+        """
+        self.on_written(kind, obj)
 
     def remove(self, key: Key, uid: str | None = None) -> bool:
         """Forget the object (only that incarnation of it, if ``uid`` is given)."""
@@ -178,6 +154,11 @@ class Cache:
         """The keys that an index lists under a term."""
         return self._relations.find((index, term))
 
+    def terms(self, key: Key, index: Index) -> tuple[Term, ...]:
+        """The terms of one index by which an object is found."""
+        record = self._records.get(key)
+        return () if record is None else tuple(term for of, term in record.terms if of is index)
+
     def sharers(self, key: Key, indexes: Iterable[Index]) -> frozenset[Key]:
         """Every key that is found by a term by which ``key`` is found, itself included."""
         record = self._records.get(key)
@@ -219,21 +200,3 @@ def _is_newer(version: str, held: str) -> bool:
     if version.isdigit() and held.isdigit():
         return int(version) > int(held)
     return version != held
-
-
-def _terms_of(kind: Kind, key: Key, obj: Object) -> Iterator[_IndexTerm]:
-    """What an object is found by. It is read as the API server admitted it, unparsed."""
-    spec = obj.get("spec") or {}
-    if kind is Kind.FEDERATION_PEER:
-        domain = str(spec.get("trustDomain", ""))
-        yield Index.PEERS_OF_DOMAIN, (key.namespace, domain)
-        yield Index.PEER_BY_KERNEL_ID, (key.namespace, domain, str(spec.get("kernelId", "")))
-        if (obj.get("status") or {}).get("pin"):
-            yield Index.PINNED_IN_DOMAIN, (key.namespace, domain)
-        for fingerprint in spec.get("fingerprints") or ():
-            yield Index.PEER_BY_FINGERPRINT, (key.namespace, domain, str(fingerprint))
-        reference = (spec.get("endpoint") or {}).get("bearerTokenSecretRef") or {}
-        if "name" in reference:
-            yield Index.REFERS_TO_SECRET, (key.namespace, str(reference["name"]))
-    elif kind is Kind.TRUST_DOMAIN:
-        yield Index.DOMAIN_BY_KERNEL_ID, (str(spec.get("kernelId", "")),)

@@ -14,7 +14,7 @@ from bilateral.engine.api import APIError, KubernetesAPI, path_of
 from bilateral.engine.cache import Key, Kind
 from bilateral.engine.clock import Clock, ClockGuard
 from bilateral.engine.metrics import Metrics
-from bilateral.engine.objects import KIND_NAMES
+from bilateral.engine.terms import KIND_NAMES
 from bilateral.resources.labels import API_VERSION, FIELD_MANAGER
 from bilateral.resources.times import format_time
 

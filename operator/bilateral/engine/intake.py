@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bilateral.engine.cache import Cache, Index, Key, Kind
+from bilateral.engine.dependants import find_dependants, find_owner
 from bilateral.engine.lists import PeerLists
 from bilateral.engine.metrics import Metrics
 from bilateral.engine.queue import Lane, WorkQueue
+from bilateral.engine.terms import AUTHORITIES
 from bilateral.engine.views import Domain, Views
 
 DELETED = "DELETED"
@@ -38,6 +40,7 @@ class Intake:
         self._metrics = metrics
         self._refresh_endpoint = refresh_endpoint
         self._facts: dict[Key, str] = {}
+        cache.on_written = self._written
 
     def event(self, kind: Kind, event: str | None, obj: dict[str, Any]) -> None:
         """Take in one event of a watch (``event`` is None for an object of a list)."""
@@ -47,9 +50,9 @@ class Intake:
         if event == DELETED:
             self._remove(key, metadata["uid"])
             return
-        before = self._rivals(key)
+        before = find_dependants(self._cache, key)
         if self._cache.put(kind, obj):
-            self._follow(key, before | self._rivals(key))
+            self._follow(key, before | find_dependants(self._cache, key))
 
     def listed(self, kind: Kind, namespace: str | None, uids: set[str], version: str) -> None:
         """A list was read to its end: what is held, older than it, and was not in it is gone."""
@@ -58,12 +61,15 @@ class Intake:
         self._metrics.objects.labels(kind.value).set(self._cache.count(kind))
 
     def everything(self) -> None:
-        """Queue all there is: this replica begins to lead."""
+        """Queue all there is: this replica begins to lead, or its clock was set."""
+        for kind in Kind:
+            if kind is Kind.SECRET:
+                continue
+            for key in self._cache.keys(kind):
+                self._queue.add(key, lane=Lane.FAST if kind is Kind.TRUST_DOMAIN else Lane.SLOW)
         for key in self._cache.keys(Kind.TRUST_DOMAIN):
-            self._queue.add(key, lane=Lane.FAST)
             self._lists.ask(key.namespace, key.name)
-        for key in self._cache.keys(Kind.FEDERATION_PEER):
-            self._queue.add(key)
+            self._queue.add(Key(AUTHORITIES, key.namespace, key.name))
 
     def domain_changed(self, key: Key) -> None:
         """Queue the peers of a TrustDomain, if what they can see of it is another than before."""
@@ -76,43 +82,64 @@ class Intake:
         for peer in self._cache.find(Index.PEERS_OF_DOMAIN, key.namespace, key.name):
             self._queue.add(peer)
 
+    def _written(self, kind: Kind, obj: dict[str, Any]) -> None:
+        """Take in what we wrote ourselves: whoever wrote it has looked, the others look now."""
+        metadata = obj["metadata"]
+        key = Key(kind, metadata["namespace"], metadata["name"])
+        before = find_dependants(self._cache, key)
+        if self._cache.put(kind, obj):
+            self._queue_all((before | find_dependants(self._cache, key)) - {find_owner(self._cache, key)})
+
     def _remove(self, key: Key, uid: str | None) -> None:
-        rivals = self._rivals(key)
+        dependants = find_dependants(self._cache, key)
+        authorities = self._authorities(key)
         if not self._cache.remove(key, uid):
             return
         self._queue.discard(key)
         if key.kind == Kind.FEDERATION_PEER:
             self._lists.drop(key)
             self._metrics.peer_is(key, None)
-        self._follow(key, rivals)
+        for each in authorities:
+            self._queue.add(each, lane=Lane.FAST)
+        self._follow(key, dependants)
 
-    def _follow(self, key: Key, rivals: Iterable[Key]) -> None:
+    def _follow(self, key: Key, dependants: Iterable[Key]) -> None:
         """Queue an object that changed or went, and those that can see it."""
-        if key.kind == Kind.SECRET:
-            self._follow_secret(key)
-            return
-        if key in self._cache:
+        if key.kind != Kind.SECRET and key in self._cache:
             self._queue.add(key, lane=Lane.FAST)
-        for rival in rivals:
-            if rival != key and rival in self._cache:
-                self._queue.add(rival)
+            for each in self._authorities(key):
+                self._queue.add(each)
+        self._queue_all(dependants)
         if key.kind == Kind.TRUST_DOMAIN:
             self.domain_changed(key)
 
-    def _follow_secret(self, key: Key) -> None:
-        for domain in self._cache.keys(Kind.TRUST_DOMAIN):
-            if domain.namespace == key.namespace:
-                self._queue.add(domain, lane=Lane.FAST)
-                self.domain_changed(domain)
-                self._lists.ask(domain.namespace, domain.name)
-        for peer in self._cache.find(Index.REFERS_TO_SECRET, key.namespace, key.name):
-            self._queue.add(peer)
+    def _queue_all(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            if key not in self._cache:
+                continue
+            domain = key.kind == Kind.TRUST_DOMAIN
+            self._queue.add(key, lane=Lane.FAST if domain else Lane.SLOW)
+            if domain:
+                self.domain_changed(key)
+                self._lists.ask(key.namespace, key.name)
+                self._queue.add(Key(AUTHORITIES, key.namespace, key.name))
 
-    def _rivals(self, key: Key) -> frozenset[Key]:
-        """Other objects that claim something that this one claims, as the cache has it now."""
-        return self._cache.sharers(
-            key, (Index.PEER_BY_KERNEL_ID, Index.PEER_BY_FINGERPRINT, Index.DOMAIN_BY_KERNEL_ID)
-        )
+    def _authorities(self, key: Key) -> set[Key]:
+        """The authorities that may have signed something for an object, or for a partner's parties."""
+        if key.kind == Kind.FEDERATION_PEER:
+            introductions = self._cache.find(Index.INTRODUCTIONS_OF_PEER, key.namespace, key.name)
+            return {each for introduction in introductions for each in self._authorities(introduction)}
+        indexes = {
+            Kind.TRUST_DOMAIN.value: None,
+            Kind.WORKLOAD_IDENTITY.value: Index.IDENTITIES_OF_DOMAIN,
+            Kind.INTRODUCTION.value: Index.INTRODUCTIONS_OF_DOMAIN,
+        }
+        if key.kind not in indexes:
+            return set()
+        index = indexes[key.kind]
+        if index is None:
+            return {Key(AUTHORITIES, key.namespace, key.name)}
+        return {Key(AUTHORITIES, *term) for term in self._cache.terms(key, index)}
 
 
 def _facts_of(domain: Domain | None) -> str:

@@ -70,7 +70,7 @@ class PeerLists:
         self._looked_at.clear()
         self._written_at.clear()
 
-    async def write(self, key: Key) -> None:
+    async def look(self, key: Key) -> None:
         """Write the parts that differ; come back while peers are still to be looked at."""
         raw = self._cache.raw(Key(Kind.TRUST_DOMAIN, key.namespace, key.name))
         if raw is None or "deletionTimestamp" in raw["metadata"]:

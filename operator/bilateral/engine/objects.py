@@ -16,11 +16,8 @@ from typing import Any
 from bilateral.engine.api import APIError, Conflict, Invalid, KubernetesAPI, Object, path_of
 from bilateral.engine.cache import Cache, Key, Kind
 from bilateral.engine.metrics import Metrics
-from bilateral.resources.federationpeer import FederationPeer
+from bilateral.engine.terms import KIND_NAMES
 from bilateral.resources.labels import API_VERSION, FIELD_MANAGER, GROUP, VERSION
-from bilateral.resources.trustdomain import TrustDomain
-
-KIND_NAMES = {Kind.TRUST_DOMAIN: TrustDomain.KIND, Kind.FEDERATION_PEER: FederationPeer.KIND}
 
 
 class Decided(Exception):
@@ -55,7 +52,7 @@ class StatusWriter:
             self._metrics.write_failures.labels(kind.value, str(error.status)).inc()
             raise
         self._metrics.writes.labels(kind.value).inc()
-        self._cache.put(kind, stored)
+        self._cache.written(kind, stored)
         return True
 
     async def _apply(self, key: Key, status: dict[str, Any], version: str) -> Object:

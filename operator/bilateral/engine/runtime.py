@@ -27,11 +27,14 @@ from bilateral.engine.health import HealthServer, LoopMonitor
 from bilateral.engine.intake import Intake
 from bilateral.engine.lists import PeerLists
 from bilateral.engine.log import Log
+from bilateral.engine.lookers.registry import Lookers
+from bilateral.engine.lookers.tools import Tools
 from bilateral.engine.metrics import Metrics
 from bilateral.engine.objects import StatusWriter
 from bilateral.engine.queue import WorkQueue
 from bilateral.engine.secrets import SecretWriter
 from bilateral.engine.session import Watches
+from bilateral.engine.terms import KIND_NAMES
 from bilateral.engine.views import Views
 from bilateral.exchange.client import Outbound, OutboundSettings
 from bilateral.exchange.destinations import Destinations
@@ -89,23 +92,30 @@ class Runtime:
             identity=identity,
             on_change=self._lead,
         )
-        self._controller = Controller(
+        tools = Tools(
+            api=self._api,
             cache=self._cache,
             queue=self._queue,
             views=self._views,
             statuses=statuses,
             secrets=secrets,
-            lists=self._lists,
-            initiator=Initiator(self._outbound, self._views, self._guard, self.metrics),
             events=self._events,
             clock=clock,
             guard=self._guard,
             metrics=self.metrics,
             holds=lambda: self._election.holds,
-            on_domain=self._intake.domain_changed,
+        )
+        initiator = Initiator(self._outbound, self._views, self._guard, self.metrics)
+        lookers = Lookers(tools, self._lists, initiator, self._intake.domain_changed)
+        self._controller = Controller(
+            queue=self._queue,
+            lookers=lookers.by_kind,
+            clock=clock,
+            metrics=self.metrics,
+            holds=tools.holds,
         )
         self._responder = Responder(
-            self._cache, self._views, statuses, self._guard, clock, self._controller.accepted
+            self._cache, self._views, statuses, self._guard, clock, lookers.peers.accepted
         )
         self._endpoint = Endpoint(
             self._responder,
@@ -165,7 +175,7 @@ class Runtime:
             )
             return False
         served = {each["name"] for each in found.get("resources") or ()}
-        missing = {Kind.TRUST_DOMAIN.value, Kind.FEDERATION_PEER.value} - served
+        missing = {kind.value for kind in KIND_NAMES} - served
         if missing:
             log.warning("waiting for CRDs to be installed", missing=" ".join(sorted(missing)))
         return not missing

@@ -39,6 +39,7 @@ from bilateral.resources.labels import (
     SECRET_OWNED,
     SECRET_REFERENCED,
 )
+from bilateral.resources.meta import Resource
 from bilateral.resources.trustdomain import TrustDomain
 
 TLS_TYPE = "kubernetes.io/tls"
@@ -64,7 +65,7 @@ def view_of(obj: dict[str, Any]) -> SecretView:
 
 
 class SecretWriter:
-    """Creates and writes the Secrets of TrustDomains."""
+    """Creates and writes the Secrets that objects of ours own."""
 
     def __init__(self, api: KubernetesAPI, cache: Cache, metrics: Metrics) -> None:
         self._api = api
@@ -89,21 +90,25 @@ class SecretWriter:
         body = self._body(domain, wanted.name, kind, data)
         return await self._put(domain.metadata.namespace, wanted.name, body, wanted.replaces)
 
-    async def write(self, domain: TrustDomain, wanted: WrittenSecret) -> bool:
-        """Bring a Secret to the wanted content; true when it is there, without a write if it was."""
-        namespace = domain.metadata.namespace
+    async def write(self, owner: Resource, wanted: WrittenSecret) -> bool:
+        """Bring a Secret to the wanted content; true when it is there, without a write if it was.
+
+        False when the name is taken by a Secret that ``owner`` does not own (see :meth:`foreign`), or
+        when it changed meanwhile. Raises APIError.
+        """
+        namespace = owner.metadata.namespace
         raw = self._cache.raw(Key(Kind.SECRET, namespace, wanted.name))
         version = None
         if raw is not None:
             held = view_of(raw)
-            if held.owner_uid != domain.metadata.uid:
+            if held.owner_uid != owner.metadata.uid:
                 self._foreign.add((namespace, wanted.name))
                 return False
             if held.data == wanted.data:
                 self._foreign.discard((namespace, wanted.name))
                 return True
             version = held.resource_version
-        body = self._body(domain, wanted.name, wanted.type, wanted.data)
+        body = self._body(owner, wanted.name, wanted.type, wanted.data)
         return await self._put(namespace, wanted.name, body, version)
 
     async def _put(self, namespace: str, name: str, body: dict[str, Any], version: str | None) -> bool:
@@ -134,7 +139,7 @@ class SecretWriter:
             return False  # it went: its event brings us back
         self._foreign.discard((namespace, name))
         self._metrics.writes.labels(Kind.SECRET.value).inc()
-        self._cache.put(Kind.SECRET, stored)
+        self._cache.written(Kind.SECRET, stored)
         log.info("Secret written", namespace=namespace, name=name)
         return True
 
@@ -171,20 +176,20 @@ class SecretWriter:
         )
         return TLS_TYPE, {TLS_CERTIFICATE: issued.cert_pem, TLS_KEY: issued.key_pem}
 
-    def _body(self, domain: TrustDomain, name: str, kind: str, data: Mapping[str, bytes]) -> dict[str, Any]:
+    def _body(self, owner: Resource, name: str, kind: str, data: Mapping[str, bytes]) -> dict[str, Any]:
         return {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
                 "name": name,
-                "namespace": domain.metadata.namespace,
+                "namespace": owner.metadata.namespace,
                 "labels": {SECRET_LABEL: SECRET_OWNED, "app.kubernetes.io/managed-by": FIELD_MANAGER},
                 "ownerReferences": [
                     {
                         "apiVersion": API_VERSION,
-                        "kind": TrustDomain.KIND,
-                        "name": domain.metadata.name,
-                        "uid": domain.metadata.uid,
+                        "kind": owner.KIND,
+                        "name": owner.metadata.name,
+                        "uid": owner.metadata.uid,
                         "controller": True,
                         "blockOwnerDeletion": False,
                     }

@@ -6,10 +6,12 @@ A TrustDomain and its Secrets are parsed once per version: ten thousand peers sh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from bilateral.engine.cache import Cache, Index, Key, Kind
 from bilateral.engine.clock import ClockGuard
 from bilateral.engine.secrets import SecretWriter, view_of
+from bilateral.pki.authority import Authority
 from bilateral.pki.servers import ServerCertificate
 from bilateral.protocol.keys import SigningKey
 from bilateral.protocol.seal import verify_seal
@@ -21,6 +23,8 @@ from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.trustdomain import TrustDomain
 
+_Version: TypeAlias = tuple[int, bool, tuple[tuple[str, str | None], ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class Domain:
@@ -30,6 +34,8 @@ class Domain:
     signing_key: SigningKey | None
     host: str | None
     certificate: ServerCertificate | None
+    authority: Authority | None
+    """Our authority with its key, while it may sign."""
 
 
 class Views:
@@ -39,8 +45,7 @@ class Views:
         self._cache = cache
         self._guard = guard
         self._secrets = secrets
-        self._domains: dict[Key, Domain | None] = {}
-        self._built_from: tuple[int, int, bool] | None = None
+        self._domains: dict[Key, tuple[_Version, Domain | None]] = {}
 
     def trust_domain(self, domain: TrustDomain) -> TrustDomainView:
         """The view of a TrustDomain: the Secrets that it names, its rivals, whether anybody is pinned."""
@@ -57,18 +62,17 @@ class Views:
 
     def domain(self, namespace: str, name: str) -> Domain | None:
         """How a TrustDomain speaks now, or None when there is none that can be read."""
-        version = (
-            self._cache.epochs[Kind.TRUST_DOMAIN],
-            self._cache.epochs[Kind.SECRET],
-            self._guard.regressed,
-        )
-        if version != self._built_from:
-            self._domains.clear()
-            self._built_from = version
         key = Key(Kind.TRUST_DOMAIN, namespace, name)
-        if key not in self._domains:
-            self._domains[key] = self._read(key)
-        return self._domains[key]
+        version = self._version(key)
+        known = self._domains.get(key)
+        if known is None or known[0] != version:
+            known = self._domains[key] = (version, self._read(key))
+        return known[1]
+
+    def secret(self, namespace: str, name: str) -> SecretView | None:
+        """A Secret that carries our label, or None."""
+        raw = self._cache.raw(Key(Kind.SECRET, namespace, name))
+        return None if raw is None else view_of(raw)
 
     def domain_by_kernel_id(self, kernel_id: str) -> tuple[Key, Domain] | None:
         """The TrustDomain that partners address by a kernel id: the oldest that claims it."""
@@ -151,7 +155,20 @@ class Views:
             signing_key=key if usable else None,
             host=outcome.endpoint_host,
             certificate=outcome.endpoint_certificate,
+            authority=outcome.authority,
         )
+
+    def _version(self, key: Key) -> _Version:
+        """What a TrustDomain's view is made of: its own version, its Secrets', and what rivals claim."""
+        secrets = self._cache.find(Index.OWNED, key.namespace, key.kind, key.name)
+        named = (Key(Kind.SECRET, *term) for term in self._cache.terms(key, Index.REFERS_TO_SECRET))
+        lists = f"{key.name}-peers"
+        versions = sorted(
+            (each.name, self._cache.resource_version(each))
+            for each in {*secrets, *named}
+            if each in self._cache and not each.name.startswith(lists)
+        )
+        return (self._cache.epochs[Kind.TRUST_DOMAIN], self._guard.regressed, tuple(versions))
 
     def _read(self, key: Key) -> Domain | None:
         raw = self._cache.raw(key)

@@ -13,18 +13,16 @@ from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.sentences import sentence
 from bilateral.resources.conditions import ConditionStatus, Wanted, build_conditions
 from bilateral.resources.errors import InvalidResource
-from bilateral.resources.federationpeer import FederationPeer, FederationPeerStatus
-from bilateral.resources.trustdomain import TrustDomain, TrustDomainStatus
+from bilateral.resources.meta import Resource, Status
 
 
 def build_invalid_status(
-    kind: type[TrustDomain | FederationPeer], obj: Mapping[str, Any], error: InvalidResource, now: int
+    kind: type[Resource], obj: Mapping[str, Any], error: InvalidResource, now: int
 ) -> dict[str, Any]:
     """The status, as it is written, of an object that cannot be parsed."""
     status = dict(obj.get("status") or {})
-    parser = TrustDomainStatus if kind is TrustDomain else FederationPeerStatus
     try:
-        before = parser.model_validate({"conditions": status.get("conditions", [])}).conditions
+        before = Status.model_validate({"conditions": status.get("conditions", [])}).conditions
     except ValueError:
         before = ()
     generation = int(obj["metadata"].get("generation", 0))

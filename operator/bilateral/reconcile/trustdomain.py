@@ -62,6 +62,7 @@ class TrustDomainOutcome:
     seal_key: bytes | None
     endpoint_host: str | None
     endpoint_certificate: ServerCertificate | None
+    authority: Authority | None  # only while it may sign
     next_at: int | None
 
 
@@ -96,6 +97,7 @@ def reconcile_trust_domain(domain: TrustDomain, view: TrustDomainView, now: int)
         seal_key=seal,
         endpoint_host=endpoint_host(domain),
         endpoint_certificate=endpoint,
+        authority=authority if authority_part.problem is None and not view.clock_regressed else None,
         next_at=_next_look(parts, endpoint, authority, now),
     )
 

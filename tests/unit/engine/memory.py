@@ -20,6 +20,8 @@ from bilateral.engine.events import EventRecorder
 from bilateral.engine.handshakes import Initiator, Responder
 from bilateral.engine.intake import Intake
 from bilateral.engine.lists import PeerLists
+from bilateral.engine.lookers.registry import Lookers
+from bilateral.engine.lookers.tools import Tools
 from bilateral.engine.metrics import Metrics
 from bilateral.engine.objects import StatusWriter
 from bilateral.engine.queue import WorkQueue
@@ -123,23 +125,34 @@ class Replica:
         statuses = StatusWriter(api, self.cache, self.metrics)
         self.partner = Partner()
         self.intake = Intake(self.cache, self.queue, self.views, self.lists, self.metrics, lambda: None)
-        self.controller = Controller(
+        tools = Tools(
+            api=api,
             cache=self.cache,
             queue=self.queue,
             views=self.views,
             statuses=statuses,
             secrets=secrets,
-            lists=self.lists,
-            initiator=cast(Initiator, self.partner),  # it has the one method that is called
             events=EventRecorder(api, clock, self.guard, self.metrics, "test"),
             clock=clock,
             guard=self.guard,
             metrics=self.metrics,
             holds=lambda: self.leads,
-            on_domain=self.intake.domain_changed,
+        )
+        lookers = Lookers(
+            tools,
+            self.lists,
+            cast(Initiator, self.partner),  # it has the one method that is called
+            self.intake.domain_changed,
+        )
+        self.controller = Controller(
+            queue=self.queue,
+            lookers=lookers.by_kind,
+            clock=clock,
+            metrics=self.metrics,
+            holds=tools.holds,
         )
         self.responder = Responder(
-            self.cache, self.views, statuses, self.guard, clock, self.controller.accepted
+            self.cache, self.views, statuses, self.guard, clock, lookers.peers.accepted
         )
         self.responder.ready = True
 
@@ -159,7 +172,7 @@ class Replica:
             if key is None:
                 return
             try:
-                await self.controller._look(key)
+                await self.controller.look(key)
             finally:
                 self.queue.done(key)
         raise AssertionError("it never settles")

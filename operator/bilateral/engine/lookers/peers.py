@@ -1,0 +1,95 @@
+"""Looks at FederationPeers: asks the partner when it is time, and hands the result to the peer lists."""
+
+from __future__ import annotations
+
+import hashlib
+
+from bilateral.engine.cache import Key
+from bilateral.engine.handshakes import Initiator
+from bilateral.engine.lists import PeerLists
+from bilateral.engine.lookers.tools import Tools
+from bilateral.engine.queue import Lane
+from bilateral.protocol.errors import ProtocolError
+from bilateral.protocol.handshake import parse_envelope
+from bilateral.protocol.reasons import Reason
+from bilateral.reconcile.peer import Direction, Failed, PeerOutcome, Received, reconcile_peer
+from bilateral.reconcile.peer_conditions import build_status, ready_reason
+from bilateral.reconcile.peer_lists import build_line
+from bilateral.reconcile.peer_status import Standing
+from bilateral.resources.errors import InvalidResource
+from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.labels import ENVELOPE_ANNOTATION
+
+
+class FederationPeerLooker:
+    """Looks at FederationPeers."""
+
+    def __init__(self, tools: Tools, lists: PeerLists, initiator: Initiator) -> None:
+        self._tools = tools
+        self._lists = lists
+        self._initiator = initiator
+
+    def accepted(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
+        """A partner's envelope was accepted and written at our endpoint: plan from there."""
+        if self._tools.holds():
+            self._settle(key, peer, outcome)
+
+    async def look(self, key: Key) -> None:
+        """Look at a FederationPeer."""
+        tools = self._tools
+        raw = tools.raw(key)
+        if raw is None:
+            self._lists.drop(key)
+            tools.metrics.peer_is(key, None)
+            return
+        try:
+            peer = FederationPeer.parse(raw)
+        except InvalidResource as error:
+            self._lists.drop(key)
+            tools.metrics.peer_is(key, error.reason.value)
+            await tools.write_invalid(key, raw, FederationPeer, error)
+            return
+        offered = _offered(peer)
+        outcome = reconcile_peer(peer, tools.views.peer(peer, offered), tools.now())
+        if offered is None and outcome.handshake_due:
+            happened = await self._initiator.perform(peer)
+            raw = tools.cache.raw(key)
+            if raw is None:
+                return
+            # What was proven is judged against the object as it is after the wait.
+            peer = FederationPeer.parse(raw)
+            outcome = reconcile_peer(peer, tools.views.peer(peer, happened), tools.now())
+        if not tools.holds():
+            return
+        domain = tools.views.domain(key.namespace, peer.spec.trust_domain)
+        seal_key = None if domain is None else domain.view.seal_key
+        await tools.write_status(key, raw, build_status(peer, outcome.findings, seal_key).to_wire())
+        self._settle(key, peer, outcome)
+
+    def _settle(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
+        """Hand the result to the peer lists, and plan the next look."""
+        found = outcome.findings
+        if found.blocked is Reason.KERNEL_ID_CONFLICT:
+            self._lists.drop(key)  # one line a kernel id: that of the one who keeps it
+        else:
+            self._lists.put(key, peer.spec.trust_domain, build_line(peer, found))
+        self._tools.metrics.peer_is(key, ready_reason(peer, found).value)
+        if outcome.next_at is not None:
+            urgent = found.standing is not Standing.FRESH and found.failures == 0
+            self._tools.schedule(key, outcome.next_at, Lane.FAST if urgent else Lane.SLOW)
+
+
+def _offered(peer: FederationPeer) -> Received | Failed | None:
+    """The envelope that somebody handed over as an annotation, unless it was judged already."""
+    text = peer.metadata.annotations.get(ENVELOPE_ANNOTATION)
+    if text is None:
+        return None
+    data = text.encode()
+    digest = hashlib.sha256(data).hexdigest()
+    judged = peer.status.offered_envelope
+    if judged is not None and judged.digest == digest:
+        return None
+    try:
+        return Received(parse_envelope(data), Direction.FILE, digest)
+    except ProtocolError as error:
+        return Failed(error.reason, digest=digest)
