@@ -300,6 +300,16 @@ class TrustDomain(Resource):
         return f"{self.metadata.name}-peers"
 
     @property
+    def issued_secret_name(self) -> str:
+        """The Secret of the issued record; when it is split, the others end in ``-1``, ``-2``, …."""
+        return f"{self.metadata.name}-issued"
+
+    @property
+    def statement_secret_name(self) -> str:
+        """The Secret of the authority statement and the revocation lists."""
+        return f"{self.metadata.name}-authority"
+
+    @property
     def authority_subject(self) -> Subject:
         """The subject with which an authority is made."""
         given = self.spec.certificate_authority.subject
