@@ -16,8 +16,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bilateral.engine.cache import Cache, Key, Kind
+from bilateral.engine.clock import Clock
 from bilateral.engine.log import Log
+from bilateral.engine.queue import WorkQueue
 from bilateral.engine.secrets import SecretWriter, view_of
+from bilateral.engine.terms import AUTHORITIES
 from bilateral.reconcile.issued import (
     ISSUED_KEY,
     MAX_SHARDS,
@@ -32,6 +35,9 @@ from bilateral.reconcile.issued import (
 )
 from bilateral.reconcile.outcome import WrittenSecret
 from bilateral.resources.trustdomain import TrustDomain
+
+LOOK_SECONDS = 1.0
+"""After a record was written, its owners are compared with what there is."""
 
 log = Log("issued")
 
@@ -52,12 +58,11 @@ class _Held:
 class IssuedRecords:
     """What the authorities of every TrustDomain signed."""
 
-    def __init__(
-        self, cache: Cache, secrets: SecretWriter, on_record: Callable[[str, str], None] | None = None
-    ) -> None:
+    def __init__(self, cache: Cache, secrets: SecretWriter, queue: WorkQueue[Key], clock: Clock) -> None:
         self._cache = cache
         self._secrets = secrets
-        self._on_record = on_record  # told namespace and name of the TrustDomain
+        self._queue = queue
+        self._clock = clock
         self._open: dict[Key, _Batch] = {}
         self._turns: dict[Key, asyncio.Lock] = {}
         self._held: dict[Key, _Held] = {}
@@ -79,8 +84,9 @@ class IssuedRecords:
                     domain,
                     append([held.shard for held in shards], [held.size for held in shards], batch.entries),
                 )
-                if self._on_record is not None:  # an owner may have gone meanwhile
-                    self._on_record(domain.metadata.namespace, domain.metadata.name)
+                # An owner may have gone meanwhile: its deletion was looked at before there was an entry.
+                authorities = Key(AUTHORITIES, domain.metadata.namespace, domain.metadata.name)
+                self._queue.add(authorities, due=self._clock.monotonic() + LOOK_SECONDS)
             return batch.written
 
     def entries(self, domain: TrustDomain) -> tuple[IssuedEntry, ...]:

@@ -25,6 +25,7 @@ from bilateral.engine.events import EventRecorder
 from bilateral.engine.handshakes import Initiator, Responder
 from bilateral.engine.health import HealthServer, LoopMonitor
 from bilateral.engine.intake import Intake
+from bilateral.engine.issued import IssuedRecords
 from bilateral.engine.lists import PeerLists
 from bilateral.engine.log import Log
 from bilateral.engine.lookers.registry import Lookers
@@ -99,6 +100,7 @@ class Runtime:
             views=self._views,
             statuses=statuses,
             secrets=secrets,
+            issued=IssuedRecords(self._cache, secrets, self._queue, clock),
             events=self._events,
             clock=clock,
             guard=self._guard,

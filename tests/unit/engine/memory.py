@@ -19,6 +19,7 @@ from bilateral.engine.controller import Controller
 from bilateral.engine.events import EventRecorder
 from bilateral.engine.handshakes import Initiator, Responder
 from bilateral.engine.intake import Intake
+from bilateral.engine.issued import IssuedRecords
 from bilateral.engine.lists import PeerLists
 from bilateral.engine.lookers.registry import Lookers
 from bilateral.engine.lookers.tools import Tools
@@ -132,6 +133,7 @@ class Replica:
             views=self.views,
             statuses=statuses,
             secrets=secrets,
+            issued=IssuedRecords(self.cache, secrets, self.queue, clock),
             events=EventRecorder(api, clock, self.guard, self.metrics, "test"),
             clock=clock,
             guard=self.guard,

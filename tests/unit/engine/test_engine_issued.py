@@ -10,12 +10,15 @@ import pytest
 
 from bilateral.engine.api import APIError
 from bilateral.engine.cache import Cache, Key, Kind
-from bilateral.engine.issued import IssuedRecords
+from bilateral.engine.issued import LOOK_SECONDS, IssuedRecords
 from bilateral.engine.metrics import Metrics
+from bilateral.engine.queue import WorkQueue
 from bilateral.engine.secrets import SecretWriter
+from bilateral.engine.terms import AUTHORITIES
 from bilateral.reconcile.issued import IssuedEntry, Owner
 from bilateral.resources.trustdomain import TrustDomain
 
+from .conftest import FakeClock
 from .memory import MemoryAPI
 
 NOW = 1_795_000_000
@@ -28,12 +31,9 @@ class Scene:
         self.api = MemoryAPI()
         self.api.delay = True
         self.cache = Cache()
-        self.recorded: list[tuple[str, str]] = []
-        self.records = IssuedRecords(
-            self.cache,
-            SecretWriter(self.api, self.cache, Metrics()),
-            lambda namespace, name: self.recorded.append((namespace, name)),
-        )
+        self.clock = FakeClock()
+        self.queue: WorkQueue[Key] = WorkQueue(self.clock)
+        self.records = self._records(self.cache)
         self.domain = TrustDomain.parse(
             self.api.add(
                 "trustdomains", {"metadata": {"name": "org-a"}, "spec": {"kernelId": "org-a-kernel"}}
@@ -46,7 +46,10 @@ class Scene:
         for (plural, _), obj in self.api.objects.items():
             if plural == "secrets":
                 cache.put(Kind.SECRET, obj)
-        return IssuedRecords(cache, SecretWriter(self.api, cache, Metrics()))
+        return self._records(cache)
+
+    def _records(self, cache: Cache) -> IssuedRecords:
+        return IssuedRecords(cache, SecretWriter(self.api, cache, Metrics()), self.queue, self.clock)
 
 
 @pytest.fixture
@@ -62,7 +65,9 @@ async def test_what_was_recorded_is_there_after_a_restart(scene: Scene) -> None:
     assert await scene.records.record(scene.domain, [ENTRY])
     assert scene.records.entries(scene.domain) == (ENTRY,)
     assert scene.another().entries(scene.domain) == (ENTRY,)
-    assert scene.recorded == [("trust", "org-a")]
+    assert scene.queue.statistics().waiting == 1
+    scene.clock.advance(LOOK_SECONDS)
+    assert await scene.queue.get() == Key(AUTHORITIES, "trust", "org-a")
 
 
 async def test_nothing_to_record_is_no_write(scene: Scene) -> None:

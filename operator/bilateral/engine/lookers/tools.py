@@ -15,6 +15,7 @@ from bilateral.engine.api import KubernetesAPI
 from bilateral.engine.cache import Cache, Key, Kind
 from bilateral.engine.clock import Clock, ClockGuard
 from bilateral.engine.events import EventRecorder
+from bilateral.engine.issued import IssuedRecords
 from bilateral.engine.metrics import Metrics
 from bilateral.engine.objects import StatusWriter
 from bilateral.engine.queue import Lane, WorkQueue
@@ -45,6 +46,7 @@ class Tools:
     views: Views
     statuses: StatusWriter
     secrets: SecretWriter
+    issued: IssuedRecords
     events: EventRecorder
     clock: Clock
     guard: ClockGuard
