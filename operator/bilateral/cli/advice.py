@@ -312,6 +312,77 @@ ADVICE: Mapping[Reason, Advice] = {
         "Theirs: their status names the cause; compare kernel ids and keys on both sides.",
     ),
     Reason.INTERNAL_ERROR: Advice("the operator failed at this object; it will try again", _LOOK_AT_LOG),
+    # Identities, services and introductions.
+    Reason.ISSUED: Advice("the certificate is signed and in date"),
+    Reason.IDENTITY_PENDING: Advice("its certificate is being made", _WAIT),
+    Reason.IDENTITY_EXPIRED: Advice(
+        "the certificate is past its end and could not be renewed",
+        "Yours: see the TrustDomain's conditions; the next certificate is made as soon as it may sign.",
+    ),
+    Reason.RECORD_PENDING: Advice("what is to be signed is being recorded first", _WAIT),
+    Reason.OUTPUTS_WRITTEN: Advice("its Secrets are written"),
+    Reason.OUTPUT_TOO_LARGE: Advice(
+        "a Secret would be larger than one may be (1 MiB), so its old content stays",
+        "Yours: list fewer services or clients, or split the identity.",
+    ),
+    Reason.ROLLOUT_REFUSED: Advice(
+        "the files are written, but the operator may not change the workloads in spec.rollouts",
+        "Yours: have the administrator set the chart's value rollouts.enabled, or take spec.rollouts out.",
+    ),
+    Reason.ROLLOUT_TARGET_NOT_FOUND: Advice(
+        "the files are written, but a workload in spec.rollouts is not in this namespace",
+        "Yours: create the workload, or take it out of spec.rollouts.",
+    ),
+    Reason.NOT_BOUND: Advice(
+        "no identity of this namespace may see it",
+        "Yours: create a WorkloadIdentity, or add the service to spec.services.names of one.",
+    ),
+    Reason.APPROVED: Advice("it is approved"),
+    Reason.DENIED: Advice(
+        "it is denied: nothing is signed, and what was signed is withdrawn",
+        "Yours, when it should be signed after all: set spec.issue.approval: Approved.",
+    ),
+    Reason.INSTALLED: Advice("its chain is in the identity's Secret"),
+    Reason.NOT_APPLICABLE: Advice("this form of the object has nothing of the kind"),
+    Reason.AWAITING_APPROVAL: Advice(
+        "nobody has approved it yet",
+        "Yours: compare the subject, then kubectl bilateral approve or deny.",
+    ),
+    Reason.AWAITING_IDENTITY: Advice(
+        "the WorkloadIdentity that it is for is not there, or has no key yet",
+        "Yours: create the WorkloadIdentity, or see its own conditions.",
+    ),
+    Reason.REQUEST_PENDING: Advice(
+        "they have the request, and somebody there must approve it", "Theirs: approve it; we keep asking."
+    ),
+    Reason.UNKNOWN_REQUEST: Advice(
+        "they do not know the request any more", "Nothing to do yet: it is made anew."
+    ),
+    Reason.TOO_MANY_PENDING: Advice(
+        "too many requests wait for a decision",
+        "Both: the side that is asked approves or denies some of those that wait.",
+    ),
+    Reason.AUTHORITIES_PINNED: Advice("their authorities are those that a person installed"),
+    Reason.AUTHORITIES_ANNOUNCED: Advice(
+        "their authorities are those of the statement that their pinned key signed",
+    ),
+    Reason.NOT_ANNOUNCED: Advice(
+        "they announce no authority, so nobody is accepted by a certificate of theirs",
+        "Theirs, when their parties should be accepted by certificates: announce an authority; or pin one "
+        "in spec.certificateAuthorities.",
+    ),
+    Reason.STATEMENT_INVALID: Advice(
+        "what they announce is no statement that their pinned key signed",
+        "Theirs: look at their operator; if it repeats, somebody changes the statement on the way.",
+    ),
+    Reason.STATEMENT_REGRESSED: Advice(
+        "they announce an older statement than before, which does not count",
+        "Theirs: check that their operator was not set back to an old backup.",
+    ),
+    Reason.STATEMENT_EXPIRED: Advice(
+        "their statement is past its end, and no newer one came",
+        "Theirs: look at their operator, which signs it anew; we keep asking.",
+    ),
 }
 """Every reason of the closed list."""
 

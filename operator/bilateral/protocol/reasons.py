@@ -62,6 +62,7 @@ class Reason(StrEnum):
     SUBJECT_REFUSED = "SubjectRefused"
     INTRODUCTION_INVALID = "IntroductionInvalid"
     INTRODUCTION_EXPIRED = "IntroductionExpired"
+    UNKNOWN_REQUEST = "UnknownRequest"
     AUTHORITY_NOT_PINNED = "AuthorityNotPinned"
     IDENTITY_KEY_MISMATCH = "IdentityKeyMismatch"
     REVOCATION_LIST_INVALID = "RevocationListInvalid"
@@ -75,6 +76,7 @@ class Reason(StrEnum):
     VERIFIER_RESOLVED = "VerifierResolved"
     AUTHORITY_UNKNOWN = "AuthorityUnknown"
     CHAIN_AVAILABLE = "ChainAvailable"
+    NOT_BOUND = "NotBound"
     CHAIN_NOT_NEEDED = "ChainNotNeeded"
     ALIAS_CONFLICT = "AliasConflict"
     ALIAS_SHADOWS_SERVICE = "AliasShadowsService"
@@ -90,6 +92,34 @@ class Reason(StrEnum):
     SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a word, not a secret
     SERVICE_NOT_FOUND = "ServiceNotFound"
     OUTPUTS_PENDING = "OutputsPending"
+
+    # Identities, their outputs and rollouts.
+    ISSUED = "Issued"
+    AWAITING_IDENTITY = "AwaitingIdentity"
+    IDENTITY_PENDING = "IdentityPending"
+    IDENTITY_EXPIRED = "IdentityExpired"
+    RECORD_PENDING = "RecordPending"
+    OUTPUTS_WRITTEN = "OutputsWritten"
+    OUTPUT_TOO_LARGE = "OutputTooLarge"
+    ROLLOUT_REFUSED = "RolloutRefused"
+    ROLLOUT_TARGET_NOT_FOUND = "RolloutTargetNotFound"
+
+    # The approval and installation of introductions.
+    APPROVED = "Approved"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    DENIED = "Denied"
+    INSTALLED = "Installed"
+    REQUEST_PENDING = "RequestPending"
+    NOT_APPLICABLE = "NotApplicable"
+    TOO_MANY_PENDING = "TooManyPending"
+
+    # A partner's authorities.
+    AUTHORITIES_PINNED = "AuthoritiesPinned"
+    AUTHORITIES_ANNOUNCED = "AuthoritiesAnnounced"
+    NOT_ANNOUNCED = "NotAnnounced"
+    STATEMENT_INVALID = "StatementInvalid"
+    STATEMENT_REGRESSED = "StatementRegressed"
+    STATEMENT_EXPIRED = "StatementExpired"
 
     # The life of a peer.
     ANCHORED = "Anchored"

@@ -19,6 +19,7 @@ from bilateral.resources.federationpeer import FederationPeer
 
 READY = "Ready"
 ANCHORED = "Anchored"
+AUTHORITIES_KNOWN = "AuthoritiesKnown"
 PINNED = "Pinned"
 FRESH = "Fresh"
 CLOCK_IN_SYNC = "ClockInSync"

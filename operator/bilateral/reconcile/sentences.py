@@ -107,6 +107,37 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.TOKEN_INVALID: "The bearer token in the Secret is not 1 to 4096 printable ASCII characters without spaces. "
     "Correct the Secret.",
     Reason.OUTPUTS_PENDING: "The Secrets that follow from this object are being written.",
+    Reason.ISSUED: "The certificate is signed and in date.",
+    Reason.IDENTITY_PENDING: "The certificate is being made.",
+    Reason.IDENTITY_EXPIRED: "The certificate is past its end and could not be renewed; the other "
+    "conditions say why.",
+    Reason.RECORD_PENDING: "What is to be signed is being recorded; it leaves when that is done.",
+    Reason.OUTPUTS_WRITTEN: "The Secrets that follow from this object are written.",
+    Reason.OUTPUT_TOO_LARGE: "A Secret would be larger than one may be (1 MiB); its old content stays. "
+    "Bind fewer services, or allow fewer clients.",
+    Reason.ROLLOUT_REFUSED: "The files are written, but the operator may not change a workload in "
+    "spec.rollouts. The chart's value rollouts.enabled allows it.",
+    Reason.ROLLOUT_TARGET_NOT_FOUND: "The files are written, but a workload in spec.rollouts is not in "
+    "this namespace. Create it, or take it out.",
+    Reason.NOT_BOUND: "No identity of this namespace may see the service.",
+    Reason.APPROVED: "A person approved it.",
+    Reason.DENIED: "A person denied it: nothing is signed, and what was signed is withdrawn.",
+    Reason.INSTALLED: "The chain is in the identity's Secret.",
+    Reason.NOT_APPLICABLE: "This form of the object has nothing of the kind.",
+    Reason.AWAITING_APPROVAL: "Nobody has approved it yet. Compare the subject, then set spec.issue.approval.",
+    Reason.AWAITING_IDENTITY: "The WorkloadIdentity is not there, or has no key yet.",
+    Reason.REQUEST_PENDING: "The partner has the request, and somebody there must approve it.",
+    Reason.UNKNOWN_REQUEST: "The partner does not know the request any more; it is made anew.",
+    Reason.TOO_MANY_PENDING: "Too many requests of this partner wait for a decision. Approve or deny some.",
+    Reason.AUTHORITIES_PINNED: "The partner's authorities are those that a person installed.",
+    Reason.AUTHORITIES_ANNOUNCED: "The partner's authorities are those of the statement that their pinned "
+    "key signed.",
+    Reason.NOT_ANNOUNCED: "The partner announces no authority: nobody is accepted by a certificate of theirs.",
+    Reason.STATEMENT_INVALID: "What the partner announces is no statement of theirs: it must be signed by "
+    "the pinned key, name their kernel id and hold authorities.",
+    Reason.STATEMENT_REGRESSED: "The partner announces an older statement than before; it does not count.",
+    Reason.STATEMENT_EXPIRED: "The partner's statement is past its end, and no newer one came; their "
+    "authorities do not count.",
 }
 
 

@@ -1,6 +1,7 @@
-"""The condition types of each kind, and the reasons that each may carry.
+"""The condition types of TrustDomain and FederationPeer, and the reasons that each may carry.
 
 Closed lists: a decision that names another reason is caught by a test, and the reference shows what is here.
+Here are those of the kinds by which two parties know each other; the others have a module of their own.
 """
 
 from __future__ import annotations
@@ -10,10 +11,24 @@ from typing import Final
 from bilateral.protocol.reasons import Reason
 from bilateral.resources.conditions import ConditionType
 
-_REFUSED_SPEC: Final = (Reason.INVALID_SPEC, Reason.MALFORMED_KEY, Reason.WEAK_KEY)
+PROGRESS: Final = (
+    ConditionType(
+        "Reconciling",
+        "The operator is working towards what the spec says.",
+        (Reason.PROGRESSING, Reason.SETTLED),
+    ),
+    ConditionType(
+        "Stalled",
+        "Only a person can help; Ready and its message say how.",
+        (Reason.NEEDS_ATTENTION, Reason.SETTLED),
+    ),
+)
+"""What tools read of every kind."""
+
+REFUSED_SPEC: Final = (Reason.INVALID_SPEC, Reason.MALFORMED_KEY, Reason.WEAK_KEY)
 """Any condition may say that the spec breaks a rule, which was not judged then."""
 
-_FAILURES: Final = (
+HANDSHAKE_FAILURES: Final = (
     Reason.AWAITING_PARTNER,
     Reason.REFUSED_BY_PARTNER,
     Reason.MISSING_TRUST_ANCHOR,
@@ -35,6 +50,21 @@ _FAILURES: Final = (
     Reason.INTERNAL_ERROR,
 )
 """How a handshake of ours may end without a pin."""
+
+PEER_WITHHELD: Final = (
+    Reason.PEER_STALE,
+    Reason.PEER_NOT_PINNED,
+    Reason.PIN_TAMPERED,
+    Reason.PIN_NOT_ANCHORED,
+    Reason.OWN_KEY_AS_ANCHOR,
+    Reason.SUSPENDED,
+    Reason.TRUST_DOMAIN_NOT_FOUND,
+    Reason.TRUST_DOMAIN_NOT_READY,
+    Reason.KERNEL_ID_CONFLICT,
+    Reason.CREDENTIAL_CONFLICT,
+    Reason.CLOCK_REGRESSED,
+)
+"""Why nothing may be derived from a peer; beside these, the ways in which a handshake fails."""
 
 TRUST_DOMAIN_CONDITIONS: Final = (
     ConditionType(
@@ -89,16 +119,7 @@ TRUST_DOMAIN_CONDITIONS: Final = (
         "No older TrustDomain of the cluster has this kernel id.",
         (Reason.UNIQUE, Reason.KERNEL_ID_CONFLICT, Reason.INVALID_SPEC),
     ),
-    ConditionType(
-        "Reconciling",
-        "The operator is working towards what the spec says.",
-        (Reason.PROGRESSING, Reason.SETTLED),
-    ),
-    ConditionType(
-        "Stalled",
-        "Only a person can help; Ready and its message say how.",
-        (Reason.NEEDS_ATTENTION, Reason.SETTLED),
-    ),
+    *PROGRESS,
 )
 
 FEDERATION_PEER_CONDITIONS: Final = (
@@ -121,14 +142,14 @@ FEDERATION_PEER_CONDITIONS: Final = (
             Reason.CREDENTIAL_CONFLICT,
             Reason.SECRET_NOT_FOUND,
             Reason.CLOCK_REGRESSED,
-            *_FAILURES,
-            *_REFUSED_SPEC,
+            *HANDSHAKE_FAILURES,
+            *REFUSED_SPEC,
         ),
     ),
     ConditionType(
         "Anchored",
         "A person has installed at least one usable key of the partner.",
-        (Reason.ANCHORED, Reason.MISSING_TRUST_ANCHOR, Reason.OWN_KEY_AS_ANCHOR, *_REFUSED_SPEC),
+        (Reason.ANCHORED, Reason.MISSING_TRUST_ANCHOR, Reason.OWN_KEY_AS_ANCHOR, *REFUSED_SPEC),
     ),
     ConditionType(
         "Pinned",
@@ -140,7 +161,7 @@ FEDERATION_PEER_CONDITIONS: Final = (
             Reason.PIN_NOT_ANCHORED,
             Reason.CLOCK_REGRESSED,
             Reason.TRUST_DOMAIN_NOT_READY,
-            *_REFUSED_SPEC,
+            *REFUSED_SPEC,
         ),
     ),
     ConditionType(
@@ -151,27 +172,39 @@ FEDERATION_PEER_CONDITIONS: Final = (
             Reason.PEER_STALE,
             Reason.PEER_NOT_PINNED,
             Reason.CLOCK_REGRESSED,
-            *_REFUSED_SPEC,
+            *REFUSED_SPEC,
         ),
     ),
     ConditionType(
         "ClockInSync",
         "The partner's clock is within the allowed distance of ours.",
-        (Reason.CLOCK_IN_SYNC, Reason.CLOCK_SKEW_EXCEEDED, Reason.NOT_OBSERVED, *_REFUSED_SPEC),
+        (Reason.CLOCK_IN_SYNC, Reason.CLOCK_SKEW_EXCEEDED, Reason.NOT_OBSERVED, *REFUSED_SPEC),
     ),
     ConditionType(
         "AcknowledgedByPeer",
         "The partner has accepted our envelope. Unknown while it was not asked, and when we only answer.",
-        (Reason.ACKNOWLEDGED, Reason.NOT_OBSERVED, *_FAILURES, *_REFUSED_SPEC),
+        (Reason.ACKNOWLEDGED, Reason.NOT_OBSERVED, *HANDSHAKE_FAILURES, *REFUSED_SPEC),
     ),
     ConditionType(
-        "Reconciling",
-        "The operator is working towards what the spec says.",
-        (Reason.PROGRESSING, Reason.SETTLED),
+        "AuthoritiesKnown",
+        "The partner's certificate authorities are known and count. Unknown while they were not asked for, and "
+        "when the partner announces none.",
+        (
+            Reason.AUTHORITIES_PINNED,
+            Reason.AUTHORITIES_ANNOUNCED,
+            Reason.NOT_ANNOUNCED,
+            Reason.STATEMENT_INVALID,
+            Reason.STATEMENT_REGRESSED,
+            Reason.STATEMENT_EXPIRED,
+            Reason.AUTHORITY_INVALID,
+            Reason.AUTHORITY_EXPIRED,
+            Reason.SECRET_CONFLICT,
+            Reason.OUTPUTS_PENDING,
+            Reason.NOT_OBSERVED,
+            *PEER_WITHHELD,
+            *HANDSHAKE_FAILURES,
+            *REFUSED_SPEC,
+        ),
     ),
-    ConditionType(
-        "Stalled",
-        "Only a person can help; Ready and its message say how.",
-        (Reason.NEEDS_ATTENTION, Reason.SETTLED),
-    ),
+    *PROGRESS,
 )

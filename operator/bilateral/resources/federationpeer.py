@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field, Strict
 
 from bilateral.protocol.keys import PublicKey
+from bilateral.resources.certificate_fields import DistinguishedName
 from bilateral.resources.condition_types import FEDERATION_PEER_CONDITIONS
 from bilateral.resources.fields import (
     AuthorityPem,
@@ -266,7 +267,7 @@ class OfferedEnvelope(StatusModel):
 class PeerAuthorityStatus(StatusModel):
     """One of the partner's certificate authorities."""
 
-    subject: Annotated[str, Field(max_length=1024)] = Field(description="Its subject as RFC 4514 text.")
+    subject: DistinguishedName = Field(description="Its subject as RFC 4514 text.")
     fingerprint: CertificateFingerprint = Field(description="SHA-256 over its certificate's DER.")
     not_after: Time = Field(description="When its certificate ends.")
 
@@ -295,6 +296,13 @@ class FederationPeerStatus(Status):
     )
     certificate_authorities: Annotated[tuple[PeerAuthorityStatus, ...], ATOMIC] = Field(
         default=(), max_length=8, description="The partner's certificate authorities in use."
+    )
+    authority_sequence: Annotated[int, Strict(), Field(ge=0, le=_LARGEST_INTEGER)] | None = Field(
+        default=None,
+        description="The sequence number of the partner's statement in use; a lower one is refused.",
+    )
+    authorities_checked_at: Time | None = Field(
+        default=None, description="When the partner's statement was last fetched and found good."
     )
 
 

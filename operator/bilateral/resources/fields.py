@@ -27,11 +27,11 @@ _DNS_NAME: Final = rf"{_LABEL}(\.{_LABEL})*"
 # The last label begins with a letter: 2130706433, 0x7f000001 and 127.1 are addresses in disguise.
 _HOST_NAME: Final = rf"({_LABEL}\.)*[a-z]([-a-z0-9]*[a-z0-9])?"
 _OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4: Final = rf"{_OCTET}(\.{_OCTET}){{3}}"
+IPV4: Final = rf"{_OCTET}(\.{_OCTET}){{3}}"
 _IPV6: Final = r"\[[0-9a-f:]{2,39}(\.[0-9]{1,3}){0,3}\]"
-_PORT: Final = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+PORT: Final = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 _NOT_SHOWN: Final = r"\p{Cc}\p{Cf}\p{Zl}\p{Zp}"
-_CERTIFICATE: Final = r"-----BEGIN CERTIFICATE-----\s+[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*"
+CERTIFICATE: Final = r"-----BEGIN CERTIFICATE-----\s+[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*"
 _HEX_KEY: Final = "(ed25519:|0x|did:chio:)?[0-9A-Fa-f]{64}"
 _DID_KEY: Final = "did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}"
 _SPKI_PEM: Final = (
@@ -81,28 +81,34 @@ NamePart = Annotated[
 CountryCode = Annotated[str, StringConstraints(max_length=2, pattern=r"^[A-Z]{2}$")]
 """Two upper-case letters (ISO 3166-1)."""
 
+# The pattern of a URL alone decides; these say what is wrong with the frequent mistakes.
+HTTPS_ONLY: Final = Rule[str]("self.startsWith('https://')", "must be an https URL")
+NO_USER: Final = Rule[str]("!self.contains('@')", "must not carry a user name or password")
+NO_QUERY: Final = Rule[str]("!self.contains('?') && !self.contains('#')", "must not have a query or fragment")
+NO_PATH: Final = Rule[str](
+    "!self.matches('^[a-z]+://[^/]*/')",
+    "must have no path: scheme, host and port only, without a slash at the end",
+)
+LOWER_CASE: Final = Rule[str]("self == self.lowerAscii()", "must be written in lower case")
+
 EndpointUrl = Annotated[
     str,
-    StringConstraints(max_length=300, pattern=rf"^https://({_HOST_NAME}|{_IPV4}|{_IPV6})(:{_PORT})?$"),
-    # The pattern alone decides; these say what is wrong with the frequent mistakes.
-    Rule[str]("self.startsWith('https://')", "must be an https URL"),
-    Rule[str]("!self.contains('@')", "must not carry a user name or password"),
-    Rule[str]("!self.contains('?') && !self.contains('#')", "must not have a query or fragment"),
-    Rule[str](
-        "!self.matches('^[a-z]+://[^/]*/')",
-        "must have no path: scheme, host and port only, without a slash at the end",
-    ),
-    Rule[str]("self == self.lowerAscii()", "must be written in lower case"),
+    StringConstraints(max_length=300, pattern=rf"^https://({_HOST_NAME}|{IPV4}|{_IPV6})(:{PORT})?$"),
+    HTTPS_ONLY,
+    NO_USER,
+    NO_QUERY,
+    NO_PATH,
+    LOWER_CASE,
 ]
 """Scheme, host and port of a federation endpoint."""
 
 CertificatesPem = Annotated[
-    str, StringConstraints(min_length=1, max_length=65536, pattern=rf"^\s*({_CERTIFICATE})+$")
+    str, StringConstraints(min_length=1, max_length=65536, pattern=rf"^\s*({CERTIFICATE})+$")
 ]
 """One or more certificates in PEM, and nothing else: a private key among them is refused."""
 
 AuthorityPem = Annotated[
-    str, StringConstraints(min_length=1, max_length=16384, pattern=rf"^\s*({_CERTIFICATE})+$")
+    str, StringConstraints(min_length=1, max_length=16384, pattern=rf"^\s*({CERTIFICATE})+$")
 ]
 """As `CertificatesPem`, where many of them stand in one object."""
 

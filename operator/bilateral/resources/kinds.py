@@ -7,10 +7,19 @@ from typing import Any, Final
 
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.introduction import Introduction
 from bilateral.resources.meta import Resource
 from bilateral.resources.trustdomain import TrustDomain
+from bilateral.resources.trustedservice import TrustedService
+from bilateral.resources.workloadidentity import WorkloadIdentity
 
-KINDS: Final[tuple[type[Resource], ...]] = (TrustDomain, FederationPeer)
+KINDS: Final[tuple[type[Resource], ...]] = (
+    TrustDomain,
+    FederationPeer,
+    WorkloadIdentity,
+    TrustedService,
+    Introduction,
+)
 """Every kind, in the order in which people meet them."""
 
 

@@ -26,6 +26,12 @@ SECRET_REFERENCED = "referenced"  # noqa: S105 - a label's value
 OWNER_KIND_LABEL = f"{GROUP}/owner-kind"
 """On a Secret of ours: the kind of the object that it belongs to."""
 
+ORIGIN_LABEL = f"{GROUP}/origin"
+"""On an Introduction that issues: how it came about."""
+
+ORIGIN_ONLINE = "online"
+"""Value of `ORIGIN_LABEL`: a partner's operator asked for it, and fetches what was signed."""
+
 RECONCILE_NOW = f"{GROUP}/reconcile-now"
 """Annotation: a new value asks for a look now; it is echoed in ``status.reconciledNow`` when done."""
 
