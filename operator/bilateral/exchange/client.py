@@ -28,8 +28,14 @@ from bilateral.exchange.bearer import is_token
 from bilateral.exchange.destinations import Destinations, Location, Resolver, SystemResolver
 from bilateral.exchange.errors import OutboundError
 from bilateral.exchange.network import VettedNetwork
-from bilateral.exchange.partner import MAX_PROBLEM_BYTES, read_refusal
-from bilateral.exchange.paths import HANDSHAKE_PATH
+from bilateral.exchange.partner import (
+    MAX_PROBLEM_BYTES,
+    OF_HANDSHAKE,
+    OF_INTRODUCTION,
+    Meanings,
+    read_refusal,
+)
+from bilateral.exchange.paths import HANDSHAKE_PATH, INTRODUCTION_STATUS_PATH, INTRODUCTIONS_PATH
 from bilateral.exchange.verifiers import CertificateAuthority, Contexts, Fingerprint, Verifier, WebPKI
 from bilateral.protocol.reasons import Reason
 
@@ -105,9 +111,22 @@ class Outbound:
         AnswerTimeout, AnswerTooLarge, AnswerInvalid, and for a partner's refusal AwaitingPartner,
         ClockSkewExceeded, ReplayedEnvelope, TooManyRequests or RefusedByPartner.
         """
-        return await self._post(target, HANDSHAKE_PATH, body)
+        return await self._post(target, HANDSHAKE_PATH, body, OF_HANDSHAKE)
 
-    async def _post(self, target: Target, path: str, body: bytes) -> bytes:
+    async def post_introduction_request(self, target: Target, body: bytes) -> bytes:
+        """Send a request for an introduction and return the body of its 200 or 202 answer.
+
+        Raises OutboundError as :meth:`post_handshake` does, and for a partner's refusal also
+        Denied, SubjectRefused and UnknownRequest; AwaitingPartner means that they hold no
+        fresh pin of ours.
+        """
+        return await self._post(target, INTRODUCTIONS_PATH, body, OF_INTRODUCTION)
+
+    async def post_introduction_status(self, target: Target, body: bytes) -> bytes:
+        """Ask how a request went; answers and errors are those of :meth:`post_introduction_request`."""
+        return await self._post(target, INTRODUCTION_STATUS_PATH, body, OF_INTRODUCTION)
+
+    async def _post(self, target: Target, path: str, body: bytes, meanings: Meanings) -> bytes:
         location = self._destinations.locate(target.url)
         if target.bearer_token is not None and not is_token(target.bearer_token):
             raise OutboundError(Reason.INVALID_SPEC)
@@ -131,7 +150,7 @@ class Outbound:
                 async with httpcore.AsyncHTTPConnection(
                     origin, ssl_context=context, network_backend=network
                 ) as connection:
-                    return await self._read_answer(await connection.handle_async_request(request))
+                    return await self._read_answer(await connection.handle_async_request(request), meanings)
         except TimeoutError:
             raise OutboundError(Reason.ANSWER_TIMEOUT) from None
         except (httpcore.NetworkError, OSError):
@@ -139,11 +158,11 @@ class Outbound:
         except httpcore.ProtocolError:
             raise OutboundError(Reason.ANSWER_INVALID) from None
 
-    async def _read_answer(self, response: httpcore.Response) -> bytes:
+    async def _read_answer(self, response: httpcore.Response, meanings: Meanings) -> bytes:
         fields = _Fields(response.headers)
         if fields.is_encoded:
             raise OutboundError(Reason.ANSWER_INVALID)
-        if response.status == 200:
+        if response.status in meanings.answers:
             if fields.media_type != _JSON_TYPE:
                 raise OutboundError(Reason.ANSWER_INVALID)
             return await _read_body(response, self._settings.max_answer_bytes)
@@ -153,7 +172,7 @@ class Outbound:
                 problem = await _read_body(response, MAX_PROBLEM_BYTES)
             except OutboundError:
                 problem = None
-        raise read_refusal(response.status, problem, fields.single("retry-after"))
+        raise read_refusal(response.status, problem, fields.single("retry-after"), meanings)
 
 
 class _Fields:

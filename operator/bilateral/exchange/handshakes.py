@@ -1,7 +1,7 @@
 """``POST /v1/federation/handshake``: an envelope in, an envelope out, or a refusal.
 
 Rules: the body is parsed strictly before anything is decided; what it means is the handler's
-business. Under uniform refusals the six causes that tell a stranger who our partners are give one
+business. Under uniform refusals the causes that tell a stranger who our partners are give one
 answer, of the same bytes after the same work: a refusal that came before the signature was
 verified is preceded by a verification all the same (R-H1).
 """
@@ -31,6 +31,7 @@ UNIFORM_REASONS = frozenset(
         Reason.KERNEL_ID_MISMATCH,
         Reason.ADDRESS_MISMATCH,
         Reason.UNAUTHORIZED_BEARER,
+        Reason.PEER_NOT_PINNED,
     }
 )
 """The refusals that a stranger must not be able to tell apart."""

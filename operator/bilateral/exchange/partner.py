@@ -7,10 +7,14 @@ partner leaves this module (R-S4). Numbers are bounded before they are believed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
 from bilateral.exchange.errors import OutboundError
 from bilateral.protocol.canonical import HANDSHAKE_LIMITS, JSON, parse_json
 from bilateral.protocol.errors import ProtocolError
-from bilateral.protocol.problems import PROBLEM_TYPE_PREFIX
+from bilateral.protocol.problems import PROBLEM_REASONS, PROBLEM_TYPE_PREFIX
 from bilateral.protocol.reasons import Reason
 
 MAX_PROBLEM_BYTES = 16 * 1024
@@ -18,10 +22,19 @@ MAX_RETRY_AFTER_SECONDS = 3600
 MAX_SKEW_SECONDS = 10 * 366 * 86400
 """Clocks further apart than ten years are not a skew but a lie or a broken clock: no number."""
 
-_MEANINGS = {
-    Reason.MISSING_TRUST_ANCHOR: Reason.AWAITING_PARTNER,
+_REASONS: Final = {PROBLEM_TYPE_PREFIX + reason.kebab: reason for reason in PROBLEM_REASONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """What the answers to one kind of question mean: which statuses bring a document, and our words for refusals."""
+
+    answers: frozenset[int]
+    refusals: Mapping[Reason, Reason]
+
+
+_COMMON: Final = {
     Reason.CLOCK_SKEW_EXCEEDED: Reason.CLOCK_SKEW_EXCEEDED,
-    Reason.REPLAYED_ENVELOPE: Reason.REPLAYED_ENVELOPE,
     Reason.TOO_MANY_REQUESTS: Reason.TOO_MANY_REQUESTS,
     Reason.NOT_READY: Reason.TOO_MANY_REQUESTS,
     **dict.fromkeys(
@@ -42,11 +55,35 @@ _MEANINGS = {
         Reason.REFUSED_BY_PARTNER,
     ),
 }
-_BY_TYPE = {PROBLEM_TYPE_PREFIX + reason.kebab: reason for reason in _MEANINGS}
+OF_HANDSHAKE: Final = Meanings(
+    frozenset({200}),
+    {
+        **_COMMON,
+        Reason.MISSING_TRUST_ANCHOR: Reason.AWAITING_PARTNER,
+        Reason.REPLAYED_ENVELOPE: Reason.REPLAYED_ENVELOPE,
+    },
+)
+OF_INTRODUCTION: Final = Meanings(
+    frozenset({200, 202}),
+    {
+        **_COMMON,
+        # They hold no fresh pin of ours: the next handshake changes that, no act of ours here.
+        Reason.MISSING_TRUST_ANCHOR: Reason.AWAITING_PARTNER,
+        Reason.PEER_STALE: Reason.AWAITING_PARTNER,
+        Reason.PEER_NOT_PINNED: Reason.AWAITING_PARTNER,
+        Reason.DENIED: Reason.DENIED,
+        Reason.SUBJECT_REFUSED: Reason.SUBJECT_REFUSED,
+        Reason.UNKNOWN_REQUEST: Reason.UNKNOWN_REQUEST,
+        # A partner's endpoint that serves no introductions.
+        Reason.NOT_FOUND: Reason.REFUSED_BY_PARTNER,
+    },
+)
 
 
-def read_refusal(status: int, body: bytes | None, retry_after: str | None) -> OutboundError:
-    """Turn an answer other than 200 into the error to raise.
+def read_refusal(
+    status: int, body: bytes | None, retry_after: str | None, meanings: Meanings = OF_HANDSHAKE
+) -> OutboundError:
+    """Turn an answer without a document into the error to raise.
 
     ``body`` is None unless it was a problem document of bounded size. ``retry_after`` is the
     header's text; only whole seconds are understood, and capped.
@@ -57,14 +94,15 @@ def read_refusal(status: int, body: bytes | None, retry_after: str | None) -> Ou
         return OutboundError(Reason.ANSWER_INVALID)
     problem = _parse_problem(body) if body is not None else {}
     kind = problem.get("type")
-    reason = _BY_TYPE.get(kind) if isinstance(kind, str) else None
+    refused_for = _REASONS.get(kind) if isinstance(kind, str) else None
+    reason = None if refused_for is None else meanings.refusals.get(refused_for)
     if reason is None:
         # 401 and 403 say no in every dialect of HTTP; anything else may be any server at all.
         refused = status in (401, 403)
         return OutboundError(Reason.REFUSED_BY_PARTNER if refused else Reason.ANSWER_INVALID)
     if reason is Reason.CLOCK_SKEW_EXCEEDED:
         return OutboundError(reason, skew_seconds=_read_skew(problem))
-    return OutboundError(_MEANINGS[reason])
+    return OutboundError(reason)
 
 
 def parse_retry_after(text: str | None) -> int | None:

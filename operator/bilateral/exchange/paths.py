@@ -5,3 +5,5 @@ from __future__ import annotations
 from typing import Final
 
 HANDSHAKE_PATH: Final = "/v1/federation/handshake"
+INTRODUCTIONS_PATH: Final = "/v1/federation/introductions"
+INTRODUCTION_STATUS_PATH: Final = "/v1/federation/introductions/status"

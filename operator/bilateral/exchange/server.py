@@ -29,6 +29,7 @@ from bilateral.exchange.answers import Answer, build_problem, build_refusal
 from bilateral.exchange.connection import Connection, ConnectionSettings, count_head_bytes
 from bilateral.exchange.errors import ExchangeError, Refusal
 from bilateral.exchange.handshakes import UNIFORM_REASONS, HandshakeHandler, HandshakeRoute
+from bilateral.exchange.introductions import IntroductionHandler, build_introduction_routes
 from bilateral.exchange.limits import Clock, Gate, Lease, LimitSettings, parse_source
 from bilateral.exchange.paths import HANDSHAKE_PATH
 from bilateral.exchange.requests import BodySettings
@@ -85,20 +86,23 @@ class Endpoint:
         observer: Observer,
         *,
         clock: Clock = time.monotonic,
+        introductions: IntroductionHandler | None = None,
     ) -> None:
         self._settings = settings
         self._observer = observer
         self._clock = clock
         self._gate = Gate(settings.limits, clock)
         self._context = certificates.build_listener(settings.minimum_tls)
-        self._routes = self._build_routes(handler)
+        self._routes = self._build_routes(handler, introductions)
         self._http: web.Server | None = None
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
         self._open: set[Connection] = set()
 
-    def _build_routes(self, handler: HandshakeHandler) -> Mapping[str, Mapping[str, Route]]:
+    def _build_routes(
+        self, handler: HandshakeHandler, introductions: IntroductionHandler | None
+    ) -> Mapping[str, Mapping[str, Route]]:
         settings = self._settings
         route = HandshakeRoute(
             handler,
@@ -106,7 +110,10 @@ class Endpoint:
             uniform=settings.refusals == "Uniform",
             handler_seconds=settings.handler_seconds,
         )
-        return {HANDSHAKE_PATH: {"POST": route}}
+        routes: dict[str, Mapping[str, Route]] = {HANDSHAKE_PATH: {"POST": route}}
+        if introductions is not None:
+            routes |= build_introduction_routes(introductions, settings.body, settings.handler_seconds)
+        return routes
 
     @property
     def connections(self) -> int:

@@ -35,6 +35,7 @@ from bilateral.protocol.errors import (
     ClockSkewExceeded,
     KernelIdMismatch,
     MalformedDocument,
+    PeerNotPinned,
     UnexpectedSigner,
 )
 from bilateral.protocol.identifiers import is_kernel_id, is_nonce
@@ -173,7 +174,7 @@ def verify_caller(
     """Check that a verified document is from the partner ``remote_kernel_id``, for us, and of now.
 
     ``pin`` is the one held for that partner. Raises, in this order: AddressMismatch, KernelIdMismatch,
-    ClockSkewExceeded, PeerNotPinned, PeerStale, UnexpectedSigner.
+    ClockSkewExceeded, PeerNotPinned, UnexpectedSigner, PeerStale.
     """
     if claims.addressee != local_kernel_id:
         raise AddressMismatch(claims.addressee, local_kernel_id)
@@ -182,9 +183,12 @@ def verify_caller(
     # Exactly the limit still passes, as with an envelope.
     if abs(claims.timestamp - now) > max_clock_skew_seconds:
         raise ClockSkewExceeded(claims.timestamp, now, max_clock_skew_seconds)
-    held = resolve_pin(remote_kernel_id, pin, now)
-    if signer != held.public_key:
-        raise UnexpectedSigner(held.public_key.hex, signer.hex)
+    if pin is None:
+        raise PeerNotPinned(remote_kernel_id)
+    if signer != pin.public_key:
+        raise UnexpectedSigner(pin.public_key.hex, signer.hex)
+    # Last, so that only who holds the key learns that it is stale.
+    resolve_pin(remote_kernel_id, pin, now)
 
 
 def build_answer_body(answer: Answered) -> bytes:

@@ -15,6 +15,7 @@ from bilateral.protocol.errors import (
     InvalidSignature,
     KernelIdMismatch,
     MissingTrustAnchor,
+    PeerNotPinned,
     PeerStale,
     ReplayedEnvelope,
     UnexpectedPeerKey,
@@ -62,6 +63,7 @@ async def test_uniform_refusals_are_the_same_to_the_byte(credentials: Credential
             InvalidSignature(),
             KernelIdMismatch("a", "b"),
             AddressMismatch("a", "b"),
+            PeerNotPinned(THEM),
         ):
             async with run.call() as caller:
                 run.judge.error = error

@@ -192,7 +192,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[ProtocolError]]] = {
     # The order: the earlier cause speaks.
     "of another, and old": ({"remote_kernel_id": "x", "now": NOW + 301}, KernelIdMismatch),
     "old, and stale": ({"now": NOW + 301, "pin": STALE}, ClockSkewExceeded),
-    "stale, by another key": ({"pin": STALE, "signer": OTHER_KEY.public_key}, PeerStale),
+    "stale, by another key": ({"pin": STALE, "signer": OTHER_KEY.public_key}, UnexpectedSigner),
 }
 
 
