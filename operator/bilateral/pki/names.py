@@ -89,6 +89,20 @@ def rfc4514_name(name: x509.Name) -> str:
     return name.rfc4514_string(SHORT_NAMES)
 
 
+def shown_name(name: x509.Name) -> str:
+    """Write a stranger's ``name`` for people: as RFC 4514 text in which nothing is invisible.
+
+    What is not printable (controls, direction marks, line ends) is written as its UTF-8 bytes, ``\\e2\\80\\ae``,
+    which RFC 4514 section 2.4 reads as the same name.
+    """
+    return "".join(
+        character
+        if character.isprintable()
+        else "".join(f"\\{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+        for character in rfc4514_name(name)
+    )
+
+
 def _verify_attribute(member: str, value: str) -> None:
     attribute = _camel(member)
     if not value:

@@ -47,13 +47,8 @@ def sign_leaf(
     if validity_seconds <= 0:
         raise ValueError("validity_seconds must be positive")
     verify_authority_dates(authority, now)
-    verify_key_strength(leaf.public_key, error)
+    verify_leaf(authority.certificate, leaf.subject, leaf.public_key, error)
     issuer = authority.certificate
-    if is_same_name(leaf.subject, issuer.subject):
-        # Such a certificate reads as self-issued: path building may stop at it or go round in a circle.
-        raise error("same-subject", "the subject is the authority's own name")
-    if spki_der(leaf.public_key) == spki_der(authority.key.public_key()):
-        raise error("own-key", "the key is the authority's own")
     start = whole_second(now)
     builder = (
         x509.CertificateBuilder()
@@ -76,6 +71,17 @@ def sign_leaf(
         .add_extension(x509.ExtendedKeyUsage(leaf.usages), critical=False)
     )
     return builder.sign(authority.key, signature_hash(authority.key))
+
+
+def verify_leaf(issuer: x509.Certificate, subject: x509.Name, key: PublicKey, error: type[PkiError]) -> None:
+    """Raise ``error`` (weak-key, unsupported-key, same-subject, own-key) where ``issuer`` must not sign this."""
+    verify_key_strength(key, error)
+    if is_same_name(subject, issuer.subject):
+        # Such a certificate reads as self-issued: path building may stop at it or go round in a circle.
+        raise error("same-subject", "the subject is the authority's own name")
+    certified = verify_key_strength(issuer.public_key(), error)
+    if spki_der(key) == spki_der(certified):
+        raise error("own-key", "the key is the authority's own")
 
 
 def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
