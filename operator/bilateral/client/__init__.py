@@ -7,7 +7,7 @@
     with Client("https://org-a-api") as http:
         http.get("/invoices")
 
-Sits on ``protocol`` and ``pki`` only; no Kubernetes. Reads mounted Secrets or a certified directory,
+Sits on ``protocol``, ``pki`` and ``tls`` only; no Kubernetes. Reads mounted Secrets or a certified directory,
 writes nothing (but for ``layout``, which makes a directory for stock certified).
 """
 

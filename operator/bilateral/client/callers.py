@@ -25,9 +25,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from bilateral.client.chains import IDENTITY_FILES
+from bilateral.client.chains import read_identity
 from bilateral.client.deadlines import MountedDeadlines
-from bilateral.client.errors import ClientError, PartnerStale, PeerNotVerified
+from bilateral.client.errors import ClientError, LayoutInvalid, PartnerStale, PeerNotVerified
 from bilateral.client.handshakes import LiveContext, PreparedContext, build_refusing
 from bilateral.client.known import KNOWN_SUFFIXES, read_anchors, read_own_certificate, read_peers
 from bilateral.client.places import Places
@@ -70,6 +70,8 @@ class _Accepting:
     made_of: object = field(repr=False)
     anchors: tuple[Anchor, ...]
     peers: Mapping[str, tuple[str, ...]]
+    own: tuple[bytes, bytes] = field(repr=False)
+    """The chain and the key that are presented."""
     readings: tuple[Reading, ...]
 
 
@@ -167,17 +169,28 @@ class Callers:
 
     def _read(self, before: _Accepting | None) -> _Accepting:
         known = read_volume(self._places.known_clients, lambda file: file.endswith(KNOWN_SUFFIXES))
-        identity = read_volume(self._places.identity, IDENTITY_FILES.__contains__)
-        made_of = (known.files, identity.files)
+        identity, key = read_identity(self._places)
+        made_of, readings = (known.files, identity.files, key.files), (known, identity, key)
         if before is not None and before.made_of == made_of:
-            return replace(before, readings=(known, identity))
+            return replace(before, readings=readings)
         anchors = read_anchors(known)
         context = PreparedContext(server_side=True)
         load_authorities(context, [anchor.certificate for anchor in anchors], known.path.name)
-        load_chain(context, *read_own_certificate(identity))
+        own = _read_own(identity, key, before)
+        load_chain(context, *own)
         context.judge = self._judge
         context.explain = _explain
-        return _Accepting(context, made_of, anchors, read_peers(known), (known, identity))
+        return _Accepting(context, made_of, anchors, read_peers(known), own, readings)
+
+
+def _read_own(identity: Reading, key: Reading, before: _Accepting | None) -> tuple[bytes, bytes]:
+    try:
+        return read_own_certificate(identity, key)
+    except LayoutInvalid as error:
+        # Two Secrets, updated one after the other: until they fit, what did is served on.
+        if error.cause == "key-mismatch" and key is not identity and before is not None:
+            return before.own
+        raise
 
 
 _REVOCATIONS = {

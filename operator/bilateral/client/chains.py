@@ -9,8 +9,9 @@ Rules:
 * What cannot be used is passed over: expired, not begun, for another key, not for clients.
 * When nothing is left there is no connection: never one without a certificate, which a server would only
   drop later, with less to say. A service that names nobody is shown our id, if there is one.
-* The key and the chains are two Secrets, and a kubelet updates them one after the other. While they do
-  not fit each other, the pair that did is kept, if the same authority's chain is still there.
+* The key and the chains are two Secrets (or three, where the key is provided), and a kubelet updates them
+  one after the other. While they do not fit each other, the pair that did is kept, if the same authority's
+  chain is still there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from bilateral.client.errors import LayoutInvalid, NoUsableChain
-from bilateral.client.volumes import Reading
+from bilateral.client.places import Places
+from bilateral.client.volumes import Reading, read_volume
 from bilateral.pki.errors import InvalidCertificate
 from bilateral.pki.leaves import verify_dates, verify_usage
 from bilateral.pki.names import rfc4514_name
@@ -59,6 +61,7 @@ class Held:
     """The mounted material that chains are chosen from."""
 
     identity: Reading
+    key: Reading
     chains: Reading
     cross_signed: Reading | None = None
 
@@ -82,7 +85,7 @@ def choose_credentials(
         if not auths:
             return None
         raise _nothing(alias, ["none"])
-    key_pem, key = load_key(held.identity)
+    key_pem, key = load_key(held.key)
     causes: list[str] = []
     for candidate in candidates:
         try:
@@ -94,19 +97,28 @@ def choose_credentials(
     raise _nothing(alias, causes)
 
 
-def load_key(identity: Reading) -> tuple[bytes, PrivateKey]:
+def read_identity(places: Places) -> tuple[Reading, Reading]:
+    """Read the certificate and the key: the same reading where one Secret holds both. Raises LayoutInvalid."""
+    identity = read_volume(places.identity, IDENTITY_FILES.__contains__)
+    if places.key == places.identity:
+        return identity, identity
+    return identity, read_volume(places.key, KEY_FILES.__contains__)
+
+
+def load_key(place: Reading) -> tuple[bytes, PrivateKey]:
     """Read the key that is mounted. Raises LayoutInvalid: no-key, or what is wrong with it."""
     for name in KEY_FILES:
-        if name in identity.files:
-            pem = identity.files[name]
+        if name in place.files:
+            pem = place.files[name]
             try:
                 return pem, parse_private_key(pem, InvalidCertificate)
             except InvalidCertificate as error:
-                raise LayoutInvalid(error.cause, f"{identity.path.name}/{name}", str(error)) from None
+                raise LayoutInvalid(error.cause, f"{place.path.name}/{name}", str(error)) from None
     raise LayoutInvalid(
         "no-key",
-        identity.path.name,
-        "expected a key (tls.key, id.key), found none. Ours: mount the Secret of the identity",
+        place.path.name,
+        "expected a key (tls.key, id.key), found none. Ours: mount the Secret of the identity or, where its key "
+        "is provided, also the Secret with the key, as key/",
     )
 
 

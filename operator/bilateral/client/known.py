@@ -68,12 +68,12 @@ def read_peers(known: Reading) -> Mapping[str, tuple[str, ...]]:
     return peers
 
 
-def read_own_certificate(identity: Reading) -> tuple[bytes, bytes]:
+def read_own_certificate(identity: Reading, held_key: Reading) -> tuple[bytes, bytes]:
     """Read the chain and the key that a server presents, both PEM.
 
     Raises LayoutInvalid: no-key, no-certificate, key-mismatch, not-for-servers, …
     """
-    key_pem, key = load_key(identity)
+    key_pem, key = load_key(held_key)
     found = find_certificate(identity)
     if found is None:
         raise LayoutInvalid(

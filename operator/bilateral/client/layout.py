@@ -4,7 +4,7 @@
 
     TARGET/id.key          a copy, 0600: stock certified refuses a key that a group may read, and a
                            kubelet gives a Secret's files to a group as soon as the pod is not root
-    TARGET/id.crt          -> SOURCE/identity/tls.crt
+    TARGET/id.crt          -> SOURCE/identity/tls.crt (the key may be another Secret's, mounted as SOURCE/key)
     TARGET/id              -> SOURCE/id-chains
     TARGET/known_servers   -> SOURCE/known-servers
     TARGET/known_clients   -> SOURCE/known-clients
@@ -24,10 +24,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from bilateral.client.chains import CERTIFICATE_FILES, KEY_FILES, load_key
+from bilateral.client.chains import CERTIFICATE_FILES, load_key, read_identity
 from bilateral.client.errors import LayoutInvalid
 from bilateral.client.places import Places
-from bilateral.client.volumes import Reading, read_settled, read_volume
+from bilateral.client.volumes import Reading, read_settled
 
 MARKER: Final = ".bilateral-layout"
 KEY_FILE: Final = "id.key"
@@ -37,15 +37,14 @@ _KEY_MODE: Final = 0o600
 _DIRECTORY_MODE: Final = 0o755
 
 
-def write_layout(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Reading:
-    """Make ``target`` out of the Secrets under ``source``, or bring it up to date; return the key's reading.
+def write_layout(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> tuple[Reading, ...]:
+    """Make ``target`` out of the Secrets under ``source``, or bring it up to date; return what was read.
 
     Without a certificate in ``source`` the target is a client's: it has ``id/`` only. Raises LayoutInvalid
     (no-directory, no-key, foreign, unwritable, …).
     """
     places, into = Places.locate(Path(source).absolute()), Path(target).absolute()
-    identity = read_settled(places.identity, lambda: _read_key(places.identity))
-    key_pem, _ = load_key(identity)
+    identity, key, key_pem = read_settled(places.key, lambda: _read_key(places))
     try:
         _claim(into)
         for name, to in _links(places, identity):
@@ -56,7 +55,7 @@ def write_layout(source: str | os.PathLike[str], target: str | os.PathLike[str])
         raise LayoutInvalid(
             "unwritable", into.name, f"cannot be written ({(error.strerror or 'error').lower()})"
         ) from None
-    return identity
+    return identity, key
 
 
 def watch_layout(
@@ -72,15 +71,15 @@ def watch_layout(
     Raises LayoutInvalid when it cannot be made at first. Later, what is wrong is reported once, and that
     it is well again (None), and the target stays as it was.
     """
-    reading: Reading | None = write_layout(source, target)
+    readings: tuple[Reading, ...] = write_layout(source, target)
     said: str | None = None
     while not wait(interval):
-        if reading is not None and reading.is_current():
+        if readings and all(reading.is_current() for reading in readings):
             continue
         try:
-            reading = write_layout(source, target)
+            readings = write_layout(source, target)
         except LayoutInvalid as error:
-            reading = None
+            readings = ()
             if said != str(error):
                 said = str(error)
                 report(error)
@@ -90,10 +89,10 @@ def watch_layout(
                 report(None)
 
 
-def _read_key(identity: Path) -> Reading:
-    reading = read_volume(identity, frozenset({*KEY_FILES, *CERTIFICATE_FILES}).__contains__)
-    load_key(reading)
-    return reading
+def _read_key(places: Places) -> tuple[Reading, Reading, bytes]:
+    identity, key = read_identity(places)
+    key_pem, _ = load_key(key)
+    return identity, key, key_pem
 
 
 def _links(places: Places, identity: Reading) -> Iterator[tuple[str, Path]]:

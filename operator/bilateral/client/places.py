@@ -10,12 +10,16 @@ Rules:
   part             mounted                       certified
   ===============  ============================  ==============================
   key and id       ``identity/``                 ``id.key``, ``id.crt``
+  a provided key   ``key/``                      --
   chains           ``id-chains/``                ``id/``
   services         ``known-servers/``            ``known_servers/``
   callers          ``known-clients/``            ``known_clients/``
   cross-signed CA  --                            ``CA/``
   deadlines        ``peers/``, ``peers-1/``, …   the same
   ===============  ============================  ==============================
+
+* The key is looked for in ``key/`` where that is mounted, and then nowhere else: it belongs to an identity
+  whose key is provided, so that the Secret of the identity has none.
 
 It reads no file.
 """
@@ -49,6 +53,8 @@ class Places:
     """
 
     identity: Path
+    key: Path
+    """As ``identity``, unless the key is mounted apart."""
     chains: Path
     cross_signed: Path | None
     known_servers: Path
@@ -72,6 +78,7 @@ class Places:
             ) from None
         return cls(
             identity=root / "identity" if "identity" in names else root,
+            key=root / _find_key(names),
             chains=root / ("id-chains" if "id-chains" in names else "id"),
             cross_signed=None if "identity" in names else root / "CA",
             known_servers=root / ("known-servers" if "known-servers" in names else "known_servers"),
@@ -79,6 +86,12 @@ class Places:
             lists=tuple(root / name for name in sorted(names & _CALLERS)),
             peers=tuple(root / name for name in sorted(names) if _PEERS.fullmatch(name)),
         )
+
+
+def _find_key(names: set[str]) -> str:
+    if "identity" not in names:
+        return ""
+    return "key" if "key" in names else "identity"
 
 
 def find_root(config: str | os.PathLike[str] | None = None) -> Path:

@@ -23,7 +23,7 @@ from typing import Final
 
 from cryptography import x509
 
-from bilateral.client.chains import IDENTITY_FILES, Credentials, Held, choose_credentials
+from bilateral.client.chains import Credentials, Held, choose_credentials, read_identity
 from bilateral.client.deadlines import MountedDeadlines
 from bilateral.client.errors import LayoutInvalid, ServiceNotFound
 from bilateral.client.handshakes import PreparedContext
@@ -100,8 +100,10 @@ class Trust:
         known, service, verifier = self._read_service(alias)
         listing = (known, *(read_volume(path, _is_list) for path in places.lists))
         wanted = _chain_files(service.auths)
+        identity, key = read_identity(places)
         held = Held(
-            identity=read_volume(places.identity, IDENTITY_FILES.__contains__),
+            identity=identity,
+            key=key,
             chains=read_volume(places.chains, wanted),
             cross_signed=None if places.cross_signed is None else read_volume(places.cross_signed, wanted),
         )
@@ -116,7 +118,7 @@ class Trust:
             service=service,
             context=before.context if kept and before else build_client_context(expected, self.now),
             expected=expected,
-            readings=tuple(filter(None, (*listing, held.identity, held.chains, held.cross_signed))),
+            readings=tuple(filter(None, (*listing, identity, key, held.chains, held.cross_signed))),
         )
 
     def _read_service(self, alias: str) -> tuple[Reading, Service, Verifier]:

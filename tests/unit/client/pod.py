@@ -180,6 +180,14 @@ class Pod:
     def take(self, *introductions: Introduction) -> None:
         self.chains.update(build_chain_files(introductions))
 
+    def mount_key_apart(self) -> Volume:
+        """As with a provided key: the identity's Secret has none, its owner's is mounted beside it."""
+        volume = Volume(
+            self.root / "key", {"tls.key": self.held.key_pem, "tls.crt": b"its owner's"}, mode=0o440
+        )
+        self.identity.replace({n: data for n, data in self.identity.files.items() if not n.endswith(".key")})
+        return volume
+
     def know(
         self,
         alias: str,

@@ -423,6 +423,34 @@ def test_a_renewed_certificate_is_served_without_a_restart(
     assert first != second == renewed.identity.certificate.public_bytes(Encoding.DER)
 
 
+def test_a_provided_key_is_served_and_while_it_is_replaced_the_last_pair(
+    server: Pod, org_b: Organisation
+) -> None:
+    server.accept(org_b)
+    key = server.mount_key_apart()
+    callers = Callers(server.root)
+    first = callers.accepting().own
+    assert first == (server.held.identity.certificate_pem, server.held.key_pem)
+    renewed = org_b.identity("api", "localhost")
+    # Its owner replaces the key; the operator certifies it a moment later.
+    key.replace({"tls.key": renewed.key_pem})
+    assert callers.accepting().own == first
+    with pytest.raises(LayoutInvalid) as caught:
+        server_ssl_context(server.root)
+    assert caught.value.cause == "key-mismatch"
+    server.identity.update(dict.fromkeys(("tls.crt", "id.crt"), renewed.identity.certificate_pem))
+    assert callers.accepting().own == (renewed.identity.certificate_pem, renewed.key_pem)
+
+
+def test_a_key_that_does_not_fit_in_one_secret_is_not_served(server: Pod, org_b: Organisation) -> None:
+    server.accept(org_b)
+    callers = Callers(server.root)
+    callers.accepting()
+    server.identity.update({"tls.key": org_b.identity("api", "localhost").key_pem, "id.key": b""})
+    with pytest.raises(LayoutInvalid):
+        callers.accepting()
+
+
 def test_a_listening_socket_that_was_wrapped_once_sees_changes_too(
     server: Pod, introduced: Pod, org_a: Organisation, org_b: Organisation
 ) -> None:

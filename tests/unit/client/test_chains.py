@@ -52,7 +52,8 @@ def material(
     identity = {"id.key": held.key_pem if key is None else key}
     if own:
         identity["id.crt"] = held.identity.certificate_pem
-    return Held(reading("identity", identity), reading("id", chains or {}), reading("CA", crossed or {}))
+    place = reading("identity", identity)
+    return Held(place, place, reading("id", chains or {}), reading("CA", crossed or {}))
 
 
 def chain(by: Organisation, held: HeldIdentity, **options: object) -> bytes:
@@ -156,7 +157,8 @@ def test_different_faults_are_several(held: HeldIdentity, org_a: Organisation, o
 
 
 def test_who_has_nothing_and_is_asked_for_nothing_shows_nothing(held: HeldIdentity) -> None:
-    nothing = Held(reading("identity", {}), reading("id", {}), reading("CA", {}))
+    empty = reading("identity", {})
+    nothing = Held(empty, empty, reading("id", {}), reading("CA", {}))
     assert choose_credentials("api", (), nothing, NOW) is None
     with pytest.raises(NoUsableChain):
         choose_credentials("api", ("b",), nothing, NOW)
@@ -171,7 +173,8 @@ def test_an_expired_id_is_not_left_out_silently(org_a: Organisation) -> None:
 
 def test_a_chain_without_its_key_is_an_error_of_the_mounts(held: HeldIdentity, org_b: Organisation) -> None:
     files = {"b.crt": chain(org_b, held)}
-    without = Held(reading("identity", {}), reading("id", files), reading("CA", {}))
+    empty = reading("identity", {})
+    without = Held(empty, empty, reading("id", files), reading("CA", {}))
     with pytest.raises(LayoutInvalid) as caught:
         choose_credentials("api", ("b",), without, NOW)
     assert caught.value.cause == "no-key"

@@ -19,6 +19,7 @@ from bilateral.client import (
     Client,
     ClientError,
     InvalidAddress,
+    LayoutInvalid,
     NoUsableChain,
     PeerNotVerified,
     RefusedByServer,
@@ -64,6 +65,23 @@ async def test_the_asynchronous_client_does_the_same(
         assert api.requests == [b"POST /invoices HTTP/1.1"]
         assert api.received.endswith(b"\r\n\r\n12345")
         assert subject_of(api.callers[0])[1] == "CN=Org B CA,O=Org B"
+
+
+def test_a_provided_key_is_read_from_its_own_secret(
+    introduced: Pod, org_a: Organisation, org_b: Organisation, api_b: HeldIdentity
+) -> None:
+    key = introduced.mount_key_apart()
+    with serving(server_context(api_b, [org_b])) as api:
+        introduced.know("api", api.url, org_b, auths=[org_b])
+        with Client("https://api", config=introduced.root) as http:
+            assert http.get("/").text == "ok"
+            # Replaced, and not certified yet: the last pair serves. Taken away: there is no key.
+            key.replace({"tls.key": org_a.identity("client1").key_pem})
+            assert http.get("/").text == "ok"
+            key.replace({})
+            with pytest.raises(LayoutInvalid) as caught:
+                http.get("/")
+    assert (caught.value.cause, caught.value.file) == ("no-key", "key")
 
 
 def test_one_client_reaches_several_services_each_with_its_own_chain(

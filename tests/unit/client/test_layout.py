@@ -59,6 +59,24 @@ def test_it_can_be_made_again_by_a_container_that_started_again(introduced: Pod,
     assert (target / "id.key").stat().st_ino == key
 
 
+def test_a_key_that_is_provided_is_copied_from_its_own_secret(
+    introduced: Pod, org_a: Organisation, target: Path
+) -> None:
+    key = introduced.mount_key_apart()
+    other = org_a.identity("client1")
+    watch_layout(
+        introduced.root,
+        target,
+        wait=steps(
+            lambda: (target / "id.key").read_bytes() == introduced.held.key_pem or pytest.fail("another key"),
+            lambda: key.replace({"tls.key": other.key_pem}),
+        ),
+    )
+    assert (target / "id.key").read_bytes() == other.key_pem
+    assert (target / "id.crt").read_bytes() == introduced.held.identity.certificate_pem
+    assert mode(target / "id.key") == 0o600
+
+
 def test_a_certified_directory_is_a_source_too(introduced: Pod, target: Path, tmp_path: Path) -> None:
     write_layout(introduced.root, target)
     write_layout(target, tmp_path / "again")
