@@ -368,8 +368,7 @@ ADVICE: Mapping[Reason, Advice] = {
     ),
     Reason.NOT_ANNOUNCED: Advice(
         "they announce no authority, so nobody is accepted by a certificate of theirs",
-        "Theirs, when their parties should be accepted by certificates: announce an authority; or pin one "
-        "in spec.certificateAuthorities.",
+        "Theirs: announce an authority, if they want that; or pin one in spec.certificateAuthorities.",
     ),
     Reason.STATEMENT_INVALID: Advice(
         "what they announce is no statement that their pinned key signed",

@@ -6,12 +6,11 @@ import pytest
 
 from bilateral.cli.advice import ADVICE, advise
 from bilateral.protocol.reasons import Reason
-from bilateral.resources.federationpeer import FederationPeer
-from bilateral.resources.trustdomain import TrustDomain
+from bilateral.resources.kinds import KINDS
 
 READY_REASONS = {
     reason
-    for kind in (TrustDomain, FederationPeer)
+    for kind in KINDS
     for condition in kind.CONDITIONS
     if condition.name == "Ready"
     for reason in condition.reasons
@@ -20,7 +19,8 @@ WELL = {
     Reason.READY, Reason.FRESH, Reason.ANCHORED, Reason.PINNED, Reason.ACKNOWLEDGED,
     Reason.UNIQUE, Reason.CLOCK_IN_SYNC, Reason.SETTLED, Reason.ENVELOPE_ACCEPTED,
     Reason.VERIFIER_RESOLVED, Reason.CHAIN_AVAILABLE, Reason.CHAIN_NOT_NEEDED,
-    Reason.NOT_OBSERVED,
+    Reason.NOT_OBSERVED, Reason.NOT_APPLICABLE, Reason.ISSUED, Reason.OUTPUTS_WRITTEN, Reason.APPROVED,
+    Reason.INSTALLED, Reason.AUTHORITIES_PINNED, Reason.AUTHORITIES_ANNOUNCED,
 }  # fmt: skip
 
 

@@ -13,6 +13,14 @@ from bilateral.resources.meta import Resource
 
 CRDS = Path(__file__).parents[3] / "crds"
 
+IDENTITY_FIELDS = {
+    "TrustDomain": ["kernelId"],
+    "FederationPeer": ["kernelId", "trustDomain"],
+    "WorkloadIdentity": ["trustDomain", "subject", "algorithm"],
+    "TrustedService": [],  # the alias has a default: its rule is on the whole spec
+    "Introduction": [],  # all of it, in parts
+}
+
 kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.KIND)
 
 
@@ -68,10 +76,19 @@ def test_the_names_of_the_kind(kind: type[Resource]) -> None:
     assert "Age" in columns
 
 
-def test_the_columns_of_a_peer() -> None:
-    peer = next(kind for kind in KINDS if kind.KIND == "FederationPeer")
-    shown = [column.name for column in peer.COLUMNS if not column.wide]
-    assert shown == ["Ready", "Reason", "Partner", "Fresh until", "Age"]
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("FederationPeer", ["Partner", "Fresh until"]),
+        ("WorkloadIdentity", ["Trust domain", "Until"]),
+        ("TrustedService", ["Verifier", "Peer"]),
+        ("Introduction", ["Subject", "Until"]),
+    ],
+)
+def test_the_columns_of_a_kind(name: str, columns: list[str]) -> None:
+    kind = next(kind for kind in KINDS if kind.KIND == name)
+    shown = [column.name for column in kind.COLUMNS if not column.wide]
+    assert shown == ["Ready", "Reason", *columns, "Age"]
 
 
 @kinds
@@ -142,8 +159,8 @@ def test_nothing_in_a_status_is_filled_in_by_the_api_server(kind: type[Resource]
 @kinds
 def test_identity_fields_are_immutable_and_required(kind: type[Resource]) -> None:
     fields = dict(_fields(kind))
-    for name in {"TrustDomain": ["kernelId"], "FederationPeer": ["kernelId", "trustDomain"]}[kind.KIND]:
-        assert name in fields["spec"]["required"]
+    for name in IDENTITY_FIELDS[kind.KIND]:
+        assert name in fields["spec"]["required"] or "default" in fields[f"spec.{name}"]
         rules = [rule["rule"] for rule in fields[f"spec.{name}"]["x-kubernetes-validations"]]
         assert "self == oldSelf" in rules
 

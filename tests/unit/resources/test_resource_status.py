@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from bilateral.resources.federationpeer import FederationPeer, FederationPeerStatus, PinStatus
-from bilateral.resources.trustdomain import TrustDomain
+from bilateral.resources.kinds import KINDS
+from bilateral.resources.meta import Resource
 from unit.resources.manifest_tables import KEY, Row
 
 TIME = "2026-11-21T14:31:07Z"
@@ -117,10 +118,8 @@ def test_a_condition_is_found_by_its_type() -> None:
     assert status.condition("Fresh") is None
 
 
-@pytest.mark.parametrize("kind", [TrustDomain, FederationPeer])
-def test_every_condition_type_of_a_kind_fits_in_its_status(
-    kind: type[TrustDomain] | type[FederationPeer],
-) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_condition_type_of_a_kind_fits_in_its_status(kind: type[Resource]) -> None:
     names = [condition.name for condition in kind.CONDITIONS]
     assert len(set(names)) == len(names) <= 16
     assert names[0] == "Ready"
