@@ -8,7 +8,8 @@ Rules:
 - Every write of the Lease names the resourceVersion that it was decided from, so that of two
   candidates one wins.
 - The holder considers itself deposed :data:`MARGIN_SECONDS` before anyone else may take over:
-  :attr:`Election.holds` is asked before every write that extends trust.
+  :attr:`Election.holds` is asked before every write that extends trust. What was not done for that
+  is done when the Lease is won again: a renewal that came too late counts as a loss and a win.
 - The holder releases the Lease when it stops, so that another takes over at once.
 
 kubernetes' own ``leaderelection`` does the same without the release, without the margin, and with
@@ -114,6 +115,10 @@ class Election:
         except Conflict:
             return  # somebody else was faster; look again
         self._seen = (self._lease["metadata"]["resourceVersion"], started)
+        if self._leading and not self.holds:
+            # It ran out while this round waited for an answer. What was to be done meanwhile was left
+            # undone: leading begins anew.
+            self._lead(leading=False)
         self._held_until = started + LEASE_SECONDS - MARGIN_SECONDS
         if not self._leading:
             self._lead(leading=True)

@@ -16,13 +16,16 @@ from .conftest import FakeClock
 class Store(KubernetesAPI):
     """Keeps one Lease as the API server would: every write moves its version."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.answers_after = 0.0
         self.lease: dict[str, Any] | None = None
         self.version = 0
         self.down = False
         self.writes = 0
 
     async def get(self, path: str) -> dict[str, Any]:
+        self.clock.advance(self.answers_after)
         if self.down:
             raise Unreachable(0)
         if self.lease is None:
@@ -47,8 +50,8 @@ class Store(KubernetesAPI):
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def store(clock: FakeClock) -> Store:
+    return Store(clock)
 
 
 class Replica:
@@ -138,6 +141,28 @@ async def test_without_the_api_server_the_holder_lets_go(store: Store, clock: Fa
     with pytest.raises(Unreachable):
         await one.round()
     assert not one.election.holds
+
+
+async def test_a_renewal_that_came_too_late_is_a_loss_and_a_win(store: Store, clock: FakeClock) -> None:
+    """An API server that starts, or stood still, answers late: what was not done meanwhile must be done."""
+    one = Replica(store, clock, "one")
+    await one.round()
+    clock.advance(LEASE_SECONDS - MARGIN_SECONDS - 1)
+    store.answers_after = 2.0
+    started = clock.monotonic()
+    await one.round()
+    assert clock.monotonic() > started + 1
+    assert one.election.holds
+    assert one.changes == [True, False, True]
+
+
+async def test_a_renewal_in_time_is_no_change(store: Store, clock: FakeClock) -> None:
+    one = Replica(store, clock, "one")
+    await one.round()
+    clock.advance(LEASE_SECONDS - MARGIN_SECONDS - 3)
+    store.answers_after = 2.0
+    await one.round()
+    assert one.changes == [True]
 
 
 async def test_a_lease_from_the_future_shows_that_our_clock_is_behind(store: Store, clock: FakeClock) -> None:
