@@ -55,24 +55,26 @@ class ServiceRef(SpecModel):
 class IssueSpec(SpecModel):
     """Our authority signs a party of somebody else's."""
 
-    trust_domain: ObjectName = Field(
+    trust_domain: Annotated[ObjectName, immutable("trustDomain")] = Field(
         description="The TrustDomain of this namespace whose authority signs. Immutable."
     )
-    subject: SubjectText = Field(
+    subject: Annotated[SubjectText, immutable("subject")] = Field(
         description="Who is introduced: a PEM certificate, a PEM signing request, or a certificate as one line of "
         "base64 DER. Only the name and the public key count. Immutable."
     )
-    peer: ObjectName | None = Field(
+    peer: Annotated[ObjectName, immutable("peer")] | None = Field(
         default=None,
         description="The FederationPeer of this namespace whose party it is: it must be fresh, and the introduction "
         "is withdrawn when it is suspended or deleted. Immutable.",
     )
-    services: Annotated[tuple[ServiceRef, ...], ListType("map", key="alias", attribute="alias")] = Field(
+    services: Annotated[
+        tuple[ServiceRef, ...], ListType("map", key="alias", attribute="alias"), immutable("services")
+    ] = Field(
         default=(),
         max_length=MAX_SERVICES,
         description="Services that the introduction tells the party of. Immutable.",
     )
-    validity_seconds: LifeSeconds = Field(
+    validity_seconds: Annotated[LifeSeconds, immutable("validitySeconds")] = Field(
         default=_DEFAULT_LIFE_SECONDS,
         description="How long the certificate is valid, in seconds; never past the authority's own end. Immutable.",
     )
@@ -83,11 +85,9 @@ class IssueSpec(SpecModel):
     )
 
 
-_SUBJECT_IS_WHOLE = Rule[IssueSpec](
-    "self.?peer == oldSelf.?peer && self.?services == oldSelf.?services "
-    "&& self.validitySeconds == oldSelf.validitySeconds && self.subject == oldSelf.subject "
-    "&& self.trustDomain == oldSelf.trustDomain",
-    "cannot be changed, but for approval: delete the object and create another",
+_NOTHING_COMES_OR_GOES = Rule[IssueSpec](
+    "has(self.peer) == has(oldSelf.peer) && has(self.services) == has(oldSelf.services)",
+    "peer and services cannot be set or taken away later: delete the object and create another",
 )
 
 
@@ -158,7 +158,7 @@ class RequestSpec(SpecModel):
 class IntroductionSpec(SpecModel):
     """Which authority signs which identity: exactly one of three forms."""
 
-    issue: Annotated[IssueSpec, _SUBJECT_IS_WHOLE] | None = Field(
+    issue: Annotated[IssueSpec, _NOTHING_COMES_OR_GOES] | None = Field(
         default=None, description="Our authority signs a party of somebody else's."
     )
     accept: Annotated[AcceptSpec, _ONE_DOCUMENT, _ONE_AUTHORITY, immutable("accept")] | None = Field(

@@ -16,7 +16,7 @@ from bilateral.resources.certificate_fields import Alias, PinnedFingerprint, Ser
 from bilateral.resources.condition_types_parties import TRUSTED_SERVICE_CONDITIONS
 from bilateral.resources.fields import Count, Fingerprint, ObjectName
 from bilateral.resources.meta import AGE_COLUMN, READY_COLUMNS, Column, Resource, Status
-from bilateral.resources.model import ATOMIC, SET, Rule, SpecModel
+from bilateral.resources.model import ATOMIC, SET, Rule, SpecModel, immutable
 from bilateral.resources.verifiers import CertificateAuthorityVerifier, SecretKeyReference, WebPKIVerifier
 
 
@@ -69,7 +69,7 @@ _ONE_VERIFIER = Rule[VerifierSpec](
 class TrustedServiceSpec(SpecModel):
     """What a person says about a service."""
 
-    alias: Alias | None = Field(
+    alias: Annotated[Alias, immutable("alias")] | None = Field(
         default=None,
         description="The name that pods call: lower-case DNS labels, without a port; by default the object's name. "
         "Immutable, and unique in the namespace: the older object keeps it.",
@@ -105,8 +105,8 @@ class TrustedServiceSpec(SpecModel):
 
 
 _ALIAS_STAYS = Rule[TrustedServiceSpec](
-    "self.?alias == oldSelf.?alias",
-    "alias cannot be changed: delete the object and create another",
+    "has(self.alias) == has(oldSelf.alias)",
+    "alias cannot be set or taken away later: delete the object and create another",
 )
 
 

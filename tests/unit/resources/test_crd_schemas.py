@@ -86,7 +86,7 @@ def test_the_names_of_the_kind(kind: type[Resource]) -> None:
     ],
 )
 def test_the_columns_of_a_kind(name: str, columns: list[str]) -> None:
-    kind = next(kind for kind in KINDS if kind.KIND == name)
+    kind = {kind.KIND: kind for kind in KINDS}[name]
     shown = [column.name for column in kind.COLUMNS if not column.wide]
     assert shown == ["Ready", "Reason", *columns, "Age"]
 
