@@ -126,14 +126,19 @@ def build_chain_files(chains: Iterable[Introduction]) -> dict[str, bytes]:
     return _unique((f"{chain.slug}.crt", chain.chain_pem) for chain in chains)
 
 
-def build_server_files(services: Iterable[ServiceEntry], authority: x509.Certificate) -> dict[str, bytes]:
-    """``<alias>.yaml`` for each service, and the authorities that verify them; two with one alias: duplicate."""
+def build_server_files(
+    services: Iterable[ServiceEntry], authority: x509.Certificate | None
+) -> dict[str, bytes]:
+    """``<alias>.yaml`` for each service, and the authorities that verify them; two with one alias: duplicate.
+
+    ``authority`` is our own, or None while it is not known.
+    """
     listed = list(services)
     files = _unique((f"{service.alias}.yaml", service.to_yaml()) for service in listed)
     for service in listed:
         if isinstance(service.verifier, ConfiguredCA | PeerCA):
             files |= {f"{build_slug(each)}.crt": _pem(each) for each in service.verifier.authorities}
-    return {**files, f"{OWN}.crt": _pem(authority)}
+    return files if authority is None else {**files, f"{OWN}.crt": _pem(authority)}
 
 
 def build_client_files(

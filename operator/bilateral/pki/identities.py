@@ -175,7 +175,7 @@ def load_identity(cert_pem: bytes, key_pem: bytes) -> HeldIdentity:
 
 
 def is_current(
-    identity: Identity, authority: Authority, subject: Subject, *, dns_names: Sequence[str] = ()
+    identity: Identity, issuer: x509.Certificate, subject: Subject, *, dns_names: Sequence[str] = ()
 ) -> bool:
     """Say whether ``identity`` is what :func:`issue_identity` would make now, but for serial and dates.
 
@@ -188,7 +188,7 @@ def is_current(
         certificate.subject == build_name(subject)
         and list(names or ()) == build_dns_names(dns_names)
         and list(usages or ()) == _usages(dns_names)
-        and is_signed_by(certificate, authority.certificate)
+        and is_signed_by(certificate, issuer)
     )
 
 

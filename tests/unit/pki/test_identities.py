@@ -212,7 +212,7 @@ def test_of_a_request_only_the_proven_key_counts() -> None:
     made = issue_requested_identity(P256_AUTHORITY, CLIENT, asked, validity_seconds=MONTH, now=NOW)
     assert made.subject == "UID=c1,CN=client1,O=Org A"
     assert made.certificate.public_key() == KEY.public_key()
-    assert is_current(made, P256_AUTHORITY, CLIENT)
+    assert is_current(made, P256_AUTHORITY.certificate, CLIENT)
 
 
 def test_a_request_signed_by_another_key_is_refused() -> None:
@@ -225,12 +225,14 @@ def test_a_request_signed_by_another_key_is_refused() -> None:
 
 def test_is_current_tells_every_change() -> None:
     made = issue(P256_AUTHORITY, "a.test")
-    assert is_current(made, P256_AUTHORITY, CLIENT, dns_names=["a.test"])
-    assert not is_current(made, P256_AUTHORITY, CLIENT)
-    assert not is_current(made, P256_AUTHORITY, CLIENT, dns_names=["a.test", "b.test"])
-    assert not is_current(made, P256_AUTHORITY, Subject(common_name="client2"), dns_names=["a.test"])
+    assert is_current(made, P256_AUTHORITY.certificate, CLIENT, dns_names=["a.test"])
+    assert not is_current(made, P256_AUTHORITY.certificate, CLIENT)
+    assert not is_current(made, P256_AUTHORITY.certificate, CLIENT, dns_names=["a.test", "b.test"])
+    assert not is_current(
+        made, P256_AUTHORITY.certificate, Subject(common_name="client2"), dns_names=["a.test"]
+    )
     next_generation = generate_authority(SUBJECT, algorithm="ECDSAP256", validity_seconds=YEAR, now=NOW)
-    assert not is_current(made, next_generation, CLIENT, dns_names=["a.test"])
+    assert not is_current(made, next_generation.certificate, CLIENT, dns_names=["a.test"])
 
 
 def test_a_renewal_keeps_the_key_and_changes_the_serial() -> None:
