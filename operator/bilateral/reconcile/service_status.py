@@ -23,7 +23,16 @@ _MAX_SHOWN = 64
 WAITING = frozenset({Reason.PEER_NOT_PINNED, Reason.TRUST_DOMAIN_NOT_READY})
 """Reasons for which Ready is Unknown: nobody needs to touch the service for it to come right."""
 
-PASSING = frozenset({*WAITING, Reason.PEER_STALE, Reason.CLOCK_REGRESSED, Reason.NO_CHAIN})
+PASSING = frozenset(
+    {
+        *WAITING,
+        Reason.PEER_STALE,
+        Reason.PIN_TAMPERED,
+        Reason.PIN_NOT_ANCHORED,
+        Reason.CLOCK_REGRESSED,
+        Reason.NO_CHAIN,
+    }
+)
 """Reasons that may go without anybody editing something here; for any other the service is Stalled."""
 
 

@@ -138,10 +138,10 @@ def resolve_service(service: TrustedService, view: ServiceView, now: int) -> Res
     known = None if view.partner is None else view.partner.known
     try:
         override = _override(spec.verifier, spec.transport, view.partner)
-        verifier = select_verifier(Situation(known, spec.transport, override))
+        selected = select_verifier(Situation(known, spec.transport, override))
     except PkiError as error:
         return ServiceRefused(service.alias, _reason_of(error))
-    verifier, until = _in_date(verifier, now)
+    verifier, until = _in_date(selected, now)
     if verifier is None:
         return ServiceRefused(service.alias, Reason.AUTHORITY_EXPIRED)
     presents = _presents(service, view)
@@ -181,16 +181,16 @@ def resolve_introduced(
     known = None if partner is None else partner.known
     override = ConfiguredCA((authority,)) if known is None else None
     try:
-        verifier = select_verifier(Situation(known, Transport.X509, override))
+        selected = select_verifier(Situation(known, Transport.X509, override))
     except VerifierRefused as error:
         return ServiceRefused(alias, error.reason)
-    usable, until = _in_date(verifier, now)
-    if usable is None:
+    verifier, until = _in_date(selected, now)
+    if verifier is None:
         return ServiceRefused(alias, Reason.AUTHORITY_EXPIRED)
     newest = () if partner is None else partner.authorities
     presents = tuple(dict.fromkeys(Presentable(each) for each in (*newest, authority)))
     return _resolved(
-        ResolvedService(alias=alias, url=url, verifier=usable, presents=presents, until=until), partner
+        ResolvedService(alias=alias, url=url, verifier=verifier, presents=presents, until=until), partner
     )
 
 

@@ -94,7 +94,6 @@ _CHAIN_AVAILABLE: Final = _each_once(
     Reason.CHAIN_NOT_NEEDED,
     Reason.NO_CHAIN,
     Reason.NOT_BOUND,
-    Reason.CHAIN_NOT_NEEDED,
     Reason.AUTHORITY_UNKNOWN,
     Reason.NOT_OBSERVED,
     *_PEER_REFUSED,

@@ -53,11 +53,10 @@ from .service_objects import (
 )
 
 CONTRADICTION = Reason.VERIFIER_CONTRADICTS_PEER
-WEB, WEB_BUNDLE = {"webPKI": {}}, {"webPKI": {"caBundle": pem(STRANGER)}}
-CA, CA_NEW = (
-    {"certificateAuthority": {"pem": pem(STRANGER)}},
-    {"certificateAuthority": {"pem": pem(NEW_AUTHORITY)}},
-)
+WEB: dict[str, Any] = {"webPKI": {}}
+WEB_BUNDLE = {"webPKI": {"caBundle": pem(STRANGER)}}
+CA = {"certificateAuthority": {"pem": pem(STRANGER)}}
+CA_NEW = {"certificateAuthority": {"pem": pem(NEW_AUTHORITY)}}
 ANY_FINGERPRINT: dict[str, Any] = {"fingerprint": {}}
 
 
@@ -307,7 +306,7 @@ def test_the_partners_deadline_is_the_services_unless_a_person_retains() -> None
 # Tokens
 
 
-TOKEN = {"bearerTokenSecretRef": {"name": "org2-token", "key": "token"}}
+TOKEN: dict[str, Any] = {"bearerTokenSecretRef": {"name": "org2-token", "key": "token"}}
 
 
 def test_a_token_is_part_of_a_resolved_service_only() -> None:
