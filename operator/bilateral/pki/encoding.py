@@ -21,6 +21,7 @@ from bilateral.pki.pem import UNREADABLE, read_whole
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _TO_STANDARD = str.maketrans("-_", "+/")
 _PRINTABLE = range(0x20, 0x7F)
+_PLAIN = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n"})
 _BMP_END = 0xFFFF
 
 
@@ -56,6 +57,8 @@ def decode_certificate(text: str) -> x509.Certificate:
 
 def quote_yaml(text: str) -> str:
     """Write ``text`` as a YAML scalar in double quotes, ASCII only."""
+    if text.isascii() and text.replace("\n", "").isprintable():  # as nearly all is
+        return f'"{text.translate(_PLAIN)}"'
     return '"' + "".join(map(_escape, text)) + '"'
 
 

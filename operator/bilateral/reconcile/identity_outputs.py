@@ -250,13 +250,16 @@ def _hash(
     entries: Iterable[ServiceEntry],
 ) -> str:
     """``sha256:`` + hex over every file, each with the name of its Secret and its own."""
-    key = b"" if material.private_key is None else key_secret(material.private_key)
-    plain = {f"{entry.alias}.yaml": replace(entry, bearer_token=None).to_yaml() for entry in entries}
-    digest = hmac.new(key or b"provided", digestmod=hashlib.sha256)
+    key, plain = b"provided", {}
+    if material.private_key is not None:
+        key = key_secret(material.private_key)
+    else:
+        plain = {f"{entry.alias}.yaml": replace(entry, bearer_token=None).to_yaml() for entry in entries}
+    digest = hmac.new(key, digestmod=hashlib.sha256)
     for secret in sorted(secrets, key=lambda each: each.name):
+        shown = plain if secret.name == identity.servers_secret_name else {}
         for name, content in sorted(secret.data.items()):
-            public = secret.name == identity.servers_secret_name and name in plain and not key
-            for part in (secret.name.encode(), name.encode(), plain[name] if public else content):
+            for part in (secret.name.encode(), name.encode(), shown.get(name, content)):
                 digest.update(len(part).to_bytes(8, "big") + part)
     return f"sha256:{digest.hexdigest()}"
 
