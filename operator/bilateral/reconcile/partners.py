@@ -21,7 +21,10 @@ from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 
+from bilateral.pki.errors import InvalidAuthority
 from bilateral.pki.fingerprints import Fingerprint, parse_fingerprint
+from bilateral.pki.leaves import is_ca
+from bilateral.pki.pem import parse_certificates
 from bilateral.pki.revocations import RevocationList
 from bilateral.pki.verifiers import KnownPeer
 from bilateral.protocol.keys import PublicKey
@@ -79,6 +82,23 @@ def withheld_reason(peer: FederationPeer, found: Findings) -> Reason | None:
     if found.standing is Standing.STALE and peer.spec.on_stale is OnStale.RETAIN:
         return None
     return _WITHHELD.get(found.standing, Reason.PEER_NOT_PINNED)
+
+
+def read_pinned_authorities(peer: FederationPeer) -> tuple[x509.Certificate, ...]:
+    """Read the authorities that a person installed for the peer; one that cannot be read, or is none, is left out."""
+    found: dict[x509.Certificate, None] = {}
+    for pem in peer.spec.certificate_authorities.pems:
+        try:
+            certificates = parse_certificates(pem.encode(), InvalidAuthority)
+            found |= {each: None for each in certificates if is_ca(each, InvalidAuthority)}
+        except InvalidAuthority:
+            continue
+    return tuple(sorted(found, key=lambda each: each.not_valid_before_utc, reverse=True))
+
+
+def build_unreadable_partner(name: str, uid: str, reason: Reason) -> Partner:
+    """Build the partner of an object whose spec breaks a rule: it is there, and nobody."""
+    return Partner(name=name, uid=uid, kernel_id="", trust_domain="", withheld=reason)
 
 
 def build_partner(

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from bilateral.pki.authority import generate_authority
 from bilateral.protocol.reasons import Reason
-from bilateral.reconcile.partners import Partner, build_partner, withheld_reason
+from bilateral.reconcile.partners import (
+    Partner,
+    build_partner,
+    build_unreadable_partner,
+    read_pinned_authorities,
+    withheld_reason,
+)
 from bilateral.reconcile.peer import Direction, DomainView, Received, reconcile_peer
 from bilateral.reconcile.peer_status import Findings, Standing
 from bilateral.resources.federationpeer import FederationPeer
-from unit.pki.material import ED25519_AUTHORITY, P256_AUTHORITY
+from unit.pki.material import ED25519_AUTHORITY, P256_AUTHORITY, SUBJECT, YEAR, certificate
+from unit.pki.material import NOW as MOMENT
 
 from .conftest import NEXT, NOW, OURS, SEAL, THEIRS, WINDOW, World, envelope, trust_domain
 
@@ -206,3 +216,27 @@ def test_no_standing_but_fresh_counts(pinned: World) -> None:
 def test_fresh_without_a_pin_is_nothing(pinned: World) -> None:
     peer, found = judged(pinned)
     assert withheld_reason(peer, replace(found, pin=None)) is Reason.PEER_NOT_PINNED
+
+
+def pem(*authorities: Any) -> str:
+    return "".join(each.certificate.public_bytes(Encoding.PEM).decode() for each in authorities)
+
+
+def test_installed_authorities_are_read_newest_first(world: World) -> None:
+    older, newer = (
+        generate_authority(SUBJECT, algorithm="Ed25519", validity_seconds=YEAR, now=moment)
+        for moment in (MOMENT, MOMENT + timedelta(days=1))
+    )
+    leaf = certificate(ca=False)[0].decode()
+    rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    world.edit(
+        certificateAuthorities={"mode": "Pinned", "pems": [pem(older), rubbish, pem(newer, older), leaf]}
+    )
+    assert read_pinned_authorities(world.peer) == (newer.certificate, older.certificate)
+
+
+def test_an_object_that_breaks_a_rule_is_there_and_nobody() -> None:
+    partner = build_unreadable_partner("org-b", "uid-1", Reason.WEAK_KEY)
+    assert (partner.name, partner.withheld, partner.fresh) == ("org-b", Reason.WEAK_KEY, False)
+    assert partner.known.fingerprints == ()
+    assert partner.known.authorities == ()
