@@ -22,6 +22,27 @@ def load_example(name: str) -> Manifest:
     return manifest
 
 
+def load_examples(name: str) -> list[Manifest]:
+    """Read an example that holds several objects."""
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    return [manifest for manifest in yaml.safe_load_all(text) if manifest]
+
+
+def with_name(manifest: Manifest, name: str) -> Manifest:
+    """Replace the object's name."""
+    return _with_member(manifest, ("metadata", "name"), name)
+
+
+def with_url(manifest: Manifest, url: str) -> Manifest:
+    """Replace `spec.url`, which the examples put at a name that does not exist."""
+    return _with_member(manifest, ("spec", "url"), url)
+
+
+def with_dns_name(manifest: Manifest, name: str) -> Manifest:
+    """Add a name to `spec.dnsNames`: that of this machine."""
+    return _with_member(manifest, ("spec", "dnsNames"), [*manifest["spec"]["dnsNames"], name])
+
+
 def with_endpoint(manifest: Manifest, url: str) -> Manifest:
     """Replace `spec.endpoint.url`, which the examples put at a name that does not exist."""
     return _with_member(manifest, ("spec", "endpoint", "url"), url)

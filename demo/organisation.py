@@ -125,6 +125,15 @@ class Organisation:
             raise CommandError(("bilateral", *words), answer.returncode, answer.stdout, answer.stderr)
         return answer
 
+    def bilateral_plain(self, *words: str) -> None:
+        """Run a command of the CLI that asks no cluster. Raises CommandError."""
+        program = Path(sys.executable).parent / "bilateral"
+        answer = subprocess.run(
+            [program, *words], capture_output=True, text=True, check=False, timeout=_COMMAND_SECONDS
+        )
+        if answer.returncode != 0:
+            raise CommandError(("bilateral", *words), answer.returncode, answer.stdout, answer.stderr)
+
     def bilateral_check(self, file: Path) -> str:
         """Return what `bilateral export --check` prints for a partner's file."""
         return self.bilateral("export", "--check", str(file)).stdout
@@ -170,6 +179,21 @@ class Organisation:
         """Return what the operator found out about a partner."""
         found = self.cluster.get("federationpeers.bilateral.dev", name, NAMESPACE)
         return PeerStatus(found or {})
+
+    def find(self, plural: str, name: str) -> Manifest:
+        """Return an object of ours; empty while there is none."""
+        return self.cluster.get(f"{plural}.bilateral.dev", name, NAMESPACE) or {}
+
+    def status(self, plural: str, name: str) -> Manifest:
+        """Return the status of an object of ours; empty while there is none."""
+        status: Manifest = self.find(plural, name).get("status") or {}
+        return status
+
+    def objects(self, plural: str) -> list[Manifest]:
+        """Return all objects of a kind of ours."""
+        answer = self.cluster.request("GET", f"/apis/bilateral.dev/v1alpha1/namespaces/{NAMESPACE}/{plural}")
+        found: list[Manifest] = answer.json()["items"]
+        return found
 
     def secret_names(self) -> set[str]:
         """Return the names of the Secrets in the namespace."""
