@@ -126,6 +126,7 @@ class Replica:
         statuses = StatusWriter(api, self.cache, self.metrics)
         self.partner = Partner()
         self.intake = Intake(self.cache, self.queue, self.views, self.lists, self.metrics, lambda: None)
+        self.issued = IssuedRecords(self.cache, secrets, self.queue, clock)
         tools = Tools(
             api=api,
             cache=self.cache,
@@ -133,7 +134,7 @@ class Replica:
             views=self.views,
             statuses=statuses,
             secrets=secrets,
-            issued=IssuedRecords(self.cache, secrets, self.queue, clock),
+            issued=self.issued,
             events=EventRecorder(api, clock, self.guard, self.metrics, "test"),
             clock=clock,
             guard=self.guard,

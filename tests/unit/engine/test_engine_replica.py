@@ -89,7 +89,14 @@ def peers_list(api: MemoryAPI) -> list[dict[str, Any]]:
 
 async def test_a_trust_domain_makes_its_secrets_and_settles(replica: Replica, api: MemoryAPI) -> None:
     names = {name for plural, name in api.objects if plural == "secrets"}
-    assert names == {"org-a-signing-key", "org-a-seal", "org-a-ca", "org-a-endpoint-tls", "org-a-peers"}
+    assert names == {
+        "org-a-signing-key",
+        "org-a-seal",
+        "org-a-ca",
+        "org-a-endpoint-tls",
+        "org-a-peers",
+        "org-a-authority",
+    }
     assert replica.ready("federationpeers", "org-b") == ("Unknown", "AwaitingEnvelope")
     with counted(api) as writes:
         await replica.settle()
