@@ -142,6 +142,10 @@ class KubernetesAPI:
         """Server-side apply; raises Conflict when ``body`` names a resourceVersion that has passed."""
         return await self._send("PATCH", path, {"fieldManager": manager, "force": "true"}, body, APPLY)
 
+    async def merge(self, path: str, body: Object, *, manager: str) -> Object:
+        """Merge ``body`` into what is there, whoever owns it, at whatever version."""
+        return await self._send("PATCH", path, {"fieldManager": manager}, body, MERGE)
+
     async def overwrite(
         self, path: str, members: Mapping[str, object], version: str, *, manager: str
     ) -> Object:

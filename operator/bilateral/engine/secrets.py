@@ -120,7 +120,7 @@ class SecretWriter:
                 body["metadata"]["resourceVersion"] = version
                 path = path_of(Kind.SECRET, namespace, name, group="", version="v1")
                 stored = await self._api.apply(path, body, manager=FIELD_MANAGER)
-                if stored.get("data") != body["data"]:  # an apply leaves what somebody else added
+                if (stored.get("data") or {}) != body["data"]:  # an apply leaves what somebody else added
                     stored = await self._api.overwrite(
                         path,
                         {"data": body["data"]},

@@ -17,8 +17,10 @@ Rules:
   follow what is trusted, whatever became of the certificate.
 - No Secret may be larger than :data:`MAX_SECRET_BYTES`. One that would be keeps what it has, but for what was
   withdrawn.
-- The content hash is keyed with the identity's private key, since there are bearer tokens in the files: nobody
-  can try tokens against it. Where the key is not ours, a token does not move the hash.
+- The content hash does not move with revocation lists, which are signed again every day: whoever reads them
+  reads them anew, and whoever does not needs no rollout. It is keyed with the identity's private key, since
+  there are bearer tokens in the files: nobody can try tokens against it. Where the key is not ours, a token
+  does not move it.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ from bilateral.pki.directory import (
     build_server_files,
 )
 from bilateral.pki.entries import ServiceEntry
-from bilateral.pki.identities import HeldIdentity
+from bilateral.pki.identities import HeldIdentity, Identity
+from bilateral.pki.pem import PrivateKey
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import PinnedFingerprint, PinnedRawKey, WebPKI
 from bilateral.reconcile.acceptances import Accepted
@@ -119,6 +122,18 @@ def build_outputs(
     return Outputs(secrets, too_large, _hash(identity, material, secrets, entries))
 
 
+def build_identity_secret(
+    identity: WorkloadIdentity, made: Identity, key: PrivateKey | None, authority: x509.Certificate
+) -> WrittenSecret:
+    """Build the identity's own Secret; ``key`` is None where it is its owner's."""
+    if key is not None:
+        data = build_identity_files(HeldIdentity(made, key), authority)
+    else:
+        pem = made.certificate_pem
+        data = {"tls.crt": pem, "ca.crt": _pem(authority), "id.crt": pem}
+    return WrittenSecret(identity.identity_secret_name, data, secret_type(identity))
+
+
 class _Builder:
     def __init__(
         self,
@@ -137,17 +152,9 @@ class _Builder:
         self._moment = moment
 
     def identity_secret(self) -> Iterable[WrittenSecret]:
-        material = self._material
-        if material.certificate is None or material.authority is None:
-            return
-        if material.private_key is not None:
-            data = build_identity_files(
-                HeldIdentity(material.certificate, material.private_key), material.authority
-            )
-        else:
-            pem = material.certificate.certificate_pem
-            data = {"tls.crt": pem, "ca.crt": _pem(material.authority), "id.crt": pem}
-        yield WrittenSecret(self._identity.identity_secret_name, data, secret_type(self._identity))
+        held = self._material
+        if held.certificate is not None and held.authority is not None:
+            yield build_identity_secret(self._identity, held.certificate, held.private_key, held.authority)
 
     def older(self) -> dict[str, bytes]:
         """Older generations of our own authority, until nothing that counts is of them."""
@@ -249,7 +256,7 @@ def _hash(
     secrets: Iterable[WrittenSecret],
     entries: Iterable[ServiceEntry],
 ) -> str:
-    """``sha256:`` + hex over every file, each with the name of its Secret and its own."""
+    """``sha256:`` + hex over every file but the lists, each with the name of its Secret and its own."""
     key, plain = b"provided", {}
     if material.private_key is not None:
         key = key_secret(material.private_key)
@@ -259,6 +266,8 @@ def _hash(
     for secret in sorted(secrets, key=lambda each: each.name):
         shown = plain if secret.name == identity.servers_secret_name else {}
         for name, content in sorted(secret.data.items()):
+            if name.endswith(".crl"):
+                continue
             for part in (secret.name.encode(), name.encode(), shown.get(name, content)):
                 digest.update(len(part).to_bytes(8, "big") + part)
     return f"sha256:{digest.hexdigest()}"
