@@ -225,6 +225,10 @@ ADVICE: Mapping[Reason, Advice] = {
         "no service of this alias is known to the pod",
         "Yours: compare the alias with the TrustedServices that the WorkloadIdentity may see.",
     ),
+    Reason.NO_ENDPOINT: Advice(
+        "the partner has no endpoint that could be asked",
+        "Yours: set spec.endpoint of the FederationPeer, or exchange the introduction by file.",
+    ),
     Reason.PEER_NOT_FOUND: Advice(
         "the FederationPeer that it names is not there",
         "Yours: create the FederationPeer, or correct the name.",

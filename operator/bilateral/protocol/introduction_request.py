@@ -50,8 +50,8 @@ STATUS_SCHEMA: Final = "bilateral.introduction-status-request.v1"
 MAX_CSR_CHARACTERS: Final = 8192
 """A request for an RSA key of 4096 bits and a long name has a quarter of it."""
 MAX_ALIASES: Final = 64
-MIN_VALIDITY_SECONDS: Final = 60
-MAX_VALIDITY_SECONDS: Final = 10 * 366 * 86400
+MIN_VALIDITY_SECONDS: Final = 600
+MAX_VALIDITY_SECONDS: Final = 31_536_000
 MAX_INTRODUCTION_CHARACTERS: Final = 128 * 1024
 
 REQUEST_LIMITS = HANDSHAKE_LIMITS

@@ -88,6 +88,7 @@ class Reason(StrEnum):
     TRUST_DOMAIN_NOT_FOUND = "TrustDomainNotFound"
     TRUST_DOMAIN_NOT_READY = "TrustDomainNotReady"
     PEER_NOT_FOUND = "PeerNotFound"
+    NO_ENDPOINT = "NoEndpoint"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a word, not a secret
     SECRET_CONFLICT = "SecretConflict"  # noqa: S105 - a word, not a secret
     SERVICE_NOT_FOUND = "ServiceNotFound"

@@ -45,11 +45,25 @@ WAITING = frozenset(
         Reason.RECORD_PENDING,
         Reason.PEER_NOT_PINNED,
         Reason.PROGRESSING,
+        Reason.AWAITING_APPROVAL,
+        Reason.AWAITING_PARTNER,
+        Reason.REQUEST_PENDING,
+        Reason.UNKNOWN_REQUEST,
+        Reason.NOT_OBSERVED,
     }
 )
-"""Reasons for which Ready is Unknown: it may yet come right without anybody's doing."""
+"""Reasons for which Ready is Unknown: a decision, a partner or the operator is awaited."""
 
-RECOVERS = WAITING | {Reason.PEER_STALE, Reason.CLOCK_REGRESSED}
+RECOVERS = WAITING | {
+    Reason.PEER_STALE,
+    Reason.CLOCK_REGRESSED,
+    Reason.CLOCK_SKEW_EXCEEDED,
+    Reason.NAME_NOT_RESOLVED,
+    Reason.CONNECTION_FAILED,
+    Reason.ANSWER_TIMEOUT,
+    Reason.ANSWER_INVALID,
+    Reason.TOO_MANY_REQUESTS,
+}
 """Reasons that no person has to remove here."""
 
 

@@ -29,6 +29,8 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.TRUST_DOMAIN_NOT_FOUND: "No TrustDomain of that name is in this namespace. Create it.",
     Reason.TRUST_DOMAIN_NOT_READY: "The TrustDomain is not ready to speak; its own conditions say why.",
     Reason.PEER_NOT_FOUND: "No FederationPeer of that name is in this namespace. Create it.",
+    Reason.NO_ENDPOINT: "The partner has no endpoint that could be asked. Set spec.endpoint of the FederationPeer, or "
+    "exchange the introduction by file.",
     Reason.MISSING_TRUST_ANCHOR: "No key of the partner is installed. Set spec.trustAnchors to that of their export.",
     Reason.OWN_KEY_AS_ANCHOR: "The anchor is this trust domain's own key. Install the key in the partner's export.",
     Reason.KERNEL_ID_MISMATCH: "The partner has this trust domain's own kernel id. One must change.",

@@ -135,6 +135,17 @@ _APPROVED: Final = _each_once(
     Reason.NOT_OBSERVED,
     *REFUSED_SPEC,
 )
+_NOT_ACCEPTED: Final = (
+    Reason.INTRODUCTION_INVALID,
+    Reason.INTRODUCTION_EXPIRED,
+    Reason.AUTHORITY_NOT_PINNED,
+    Reason.AUTHORITY_UNKNOWN,
+    Reason.IDENTITY_KEY_MISMATCH,
+    Reason.SECRET_NOT_FOUND,
+    Reason.NO_ENDPOINT,
+)
+"""Why what another authority signed does not count, or cannot be asked for."""
+
 _SIGNED: Final = _each_once(
     Reason.ISSUED,
     Reason.AWAITING_APPROVAL,
@@ -148,6 +159,7 @@ _SIGNED: Final = _each_once(
     Reason.NOT_APPLICABLE,
     Reason.NOT_OBSERVED,
     Reason.INTERNAL_ERROR,
+    *_NOT_ACCEPTED,
     *_AUTHORITY,
     *_PEER_REFUSED,
     *REFUSED_SPEC,
@@ -157,14 +169,11 @@ _INSTALLED: Final = _each_once(
     Reason.AWAITING_APPROVAL,
     Reason.REQUEST_PENDING,
     Reason.DENIED,
-    Reason.INTRODUCTION_INVALID,
-    Reason.INTRODUCTION_EXPIRED,
-    Reason.AUTHORITY_NOT_PINNED,
-    Reason.AUTHORITY_UNKNOWN,
+    *_NOT_ACCEPTED,
     Reason.AUTHORITY_EXPIRED,
-    Reason.IDENTITY_KEY_MISMATCH,
+    Reason.SUBJECT_REFUSED,
+    Reason.UNKNOWN_REQUEST,
     Reason.AWAITING_IDENTITY,
-    Reason.SECRET_NOT_FOUND,
     Reason.NOT_APPLICABLE,
     Reason.NOT_OBSERVED,
     Reason.INTERNAL_ERROR,
