@@ -54,7 +54,7 @@ WAITING = frozenset(
 )
 """Reasons for which Ready is Unknown: a decision, a partner or the operator is awaited."""
 
-RECOVERS = WAITING | {
+RECOVERS = WAITING - {Reason.AWAITING_APPROVAL} | {
     Reason.PEER_STALE,
     Reason.CLOCK_REGRESSED,
     Reason.CLOCK_SKEW_EXCEEDED,
