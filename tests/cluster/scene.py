@@ -28,11 +28,17 @@ from testbed.operator import OperatorProcess, OperatorSettings
 Object = dict[str, Any]
 
 DOMAINS, PEERS, SECRETS, LEASES = "trustdomains", "federationpeers", "secrets", "leases"
+IDENTITIES, SERVICES, INTRODUCTIONS = "workloadidentities", "trustedservices", "introductions"
+DEPLOYMENTS = "deployments"
 API = "bilateral.dev/v1alpha1"
 MERGE = "application/merge-patch+json"
 _ROOTS = {
     DOMAINS: f"/apis/{API}",
     PEERS: f"/apis/{API}",
+    IDENTITIES: f"/apis/{API}",
+    SERVICES: f"/apis/{API}",
+    INTRODUCTIONS: f"/apis/{API}",
+    DEPLOYMENTS: "/apis/apps/v1",
     SECRETS: "/api/v1",
     LEASES: "/apis/coordination.k8s.io/v1",
     "events": "/apis/events.k8s.io/v1",
@@ -152,6 +158,12 @@ class Scene:
         self.create(
             DOMAINS, {"apiVersion": API, "kind": "TrustDomain", "metadata": {"name": name}, "spec": whole}
         )
+
+    def add_identity(self, name: str, domain: str = "org-a", **spec: object) -> None:
+        """Create a WorkloadIdentity."""
+        whole: Object = {"trustDomain": domain, "subject": {"commonName": name}, **spec}
+        body = {"apiVersion": API, "kind": "WorkloadIdentity", "metadata": {"name": name}, "spec": whole}
+        self.create(IDENTITIES, body)
 
     def partner(self, name: str) -> Partner:
         """The partner behind a peer of that name."""
