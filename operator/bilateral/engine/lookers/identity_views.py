@@ -29,7 +29,7 @@ class IdentityViews:
         """The view of an identity, with what came of its rollouts in this look."""
         tools, namespace = self._tools, identity.metadata.namespace
         return IdentityView(
-            own=self._own(namespace, identity.spec.trust_domain),
+            own=self.own(namespace, identity.spec.trust_domain),
             secrets=self._secrets(identity),
             foreign_secrets=tools.secrets.foreign(namespace),
             rolled=dict(rolled),
@@ -37,7 +37,7 @@ class IdentityViews:
             latest_time=int(tools.guard.latest),
         )
 
-    def _own(self, namespace: str, name: str) -> OwnTrust | None:
+    def own(self, namespace: str, name: str) -> OwnTrust | None:
         """What the trust domain vouches for: read once for all its identities, until something changes."""
         domain = self._tools.views.domain(namespace, name)
         if domain is None:
