@@ -86,7 +86,10 @@ def test_ten_thousand_bad_envelopes_write_nothing(stage: Stage) -> None:
         rows = itertools.islice(itertools.cycle(makers.values()), number, ENVELOPES, SOURCES)
         with Caller(stage.operator.port, source=f"127.0.3.{number + 1}").connect() as connection:
             for _, make in rows:
-                seen[post_on(connection, make()).status] += 1
+                answer = post_on(connection, make())
+                seen[answer.status] += 1
+                if answer["Connection"] == "close":
+                    break  # what it was answered with is not what was expected: the counts say so
         return seen
 
     with ThreadPoolExecutor(8) as threads:

@@ -2,9 +2,10 @@
 
 Rules (R-D1): a request's head arrives within ``head_seconds`` of the connection or of its first
 byte, and has at most ``max_head_bytes`` altogether (aiohttp bounds each line, not their sum, and
-has no time limit for them); a request that cannot be parsed is answered with a problem document,
-and what it said is neither answered nor logged; the place at the gate is given back when the
-connection is lost.
+has no time limit for them); a connection on which nothing happens for ``idle_seconds`` is ended; a
+request that cannot be parsed is answered with a problem document, and what it said is neither
+answered nor logged; the place at the gate is given back when the connection is lost. Time is
+counted as in :mod:`~bilateral.exchange.deadlines`.
 
 It answers no request: that is the dispatcher's, which the base class calls.
 """
@@ -20,6 +21,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from bilateral.exchange.answers import build_refusal
+from bilateral.exchange.deadlines import Deadline, limit
 from bilateral.exchange.limits import Lease
 from bilateral.protocol.reasons import Reason
 
@@ -29,6 +31,7 @@ _log = logging.getLogger(__name__)
 _MAX_REQUEST_LINE = 2048
 _MAX_FIELD = 4608
 _MAX_FIELDS = 48
+_NEVER = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Connection(web.RequestHandler):
     """A connection that was admitted at the gate, after its TLS handshake."""
 
     __slots__ = (
-        "_answered", "_head_bytes", "_head_timer", "_last", "_lease", "_limits", "_refused", "lost", "was_made",
+        "_answered", "_head_bytes", "_head_deadline", "_idle_deadline", "_last", "_lease", "_limits", "_refused",
+        "lost", "was_made",
     )  # fmt: skip
 
     def __init__(
@@ -60,7 +64,7 @@ class Connection(web.RequestHandler):
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),
-            keepalive_timeout=settings.idle_seconds,
+            keepalive_timeout=_NEVER,  # see _idle_deadline
             access_log=None,  # type: ignore[arg-type]  # None is how aiohttp is told to keep no access log
             max_line_size=_MAX_REQUEST_LINE,
             max_field_size=_MAX_FIELD,
@@ -76,7 +80,8 @@ class Connection(web.RequestHandler):
         self._answered = 0
         self._last = False
         self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_deadline = Deadline(settings.head_seconds, self._expire)
+        self._idle_deadline = Deadline(settings.idle_seconds, self.force_close)
 
     @property
     def _in_head(self) -> bool:
@@ -87,11 +92,12 @@ class Connection(web.RequestHandler):
         """Begin; the first head's time runs from here."""
         self.was_made = True
         super().connection_made(transport)
-        self._start_timer()
+        self._head_deadline.start()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End, whoever ended it."""
-        self._stop_timer()
+        self._head_deadline.stop()
+        self._idle_deadline.stop()
         super().connection_lost(exc)
         self._lease.release()
         if not self.lost.done():
@@ -99,12 +105,15 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head, then let aiohttp parse it."""
+        if data:
+            self._idle_deadline.stop()
         if self._in_head and data:
-            self._start_timer()
+            if not self._head_deadline.is_running:
+                self._head_deadline.start()
             self._head_bytes += len(data)
         super().data_received(data)
         if not self._in_head:
-            self._stop_timer()
+            self._head_deadline.stop()
             self._head_bytes = 0
         elif self._head_bytes > self._limits.max_head_bytes:
             self._refused(Reason.DOCUMENT_TOO_LARGE)
@@ -115,13 +124,15 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer; the next head may come. A caller that does not read it is dropped."""
         try:
-            async with asyncio.timeout(self._limits.write_seconds):
+            async with limit(self._limits.write_seconds):
                 outcome = await super().finish_response(request, resp, start_time)
         except TimeoutError:
             self._drop()
             raise ConnectionResetError("the answer was not read") from None
         self._answered += 1
         self._last = not outcome[0].keep_alive
+        if self._in_head and not self._head_deadline.is_running:
+            self._idle_deadline.start()
         return outcome
 
     def handle_error(
@@ -150,18 +161,7 @@ class Connection(web.RequestHandler):
             extra={"reason": Reason.INTERNAL_ERROR, "error": type(error).__name__},
         )
 
-    def _start_timer(self) -> None:
-        if self._head_timer is None:
-            loop = asyncio.get_running_loop()
-            self._head_timer = loop.call_later(self._limits.head_seconds, self._expire)
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
     def _expire(self) -> None:
-        self._head_timer = None
         self._refused(Reason.REQUEST_TIMEOUT)
         self._drop()
 

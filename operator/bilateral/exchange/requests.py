@@ -7,13 +7,13 @@ are refused, never inflated. Each failure is a Refusal with the reason.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from bilateral.exchange.bearer import MalformedAuthorizationError, parse_authorization
+from bilateral.exchange.deadlines import limit
 from bilateral.exchange.errors import Refusal
 from bilateral.protocol.reasons import Reason
 
@@ -41,7 +41,7 @@ async def read_json_body(request: web.BaseRequest, settings: BodySettings) -> by
     if length is not None and length > settings.max_body_bytes:
         raise Refusal(Reason.DOCUMENT_TOO_LARGE)
     try:
-        async with asyncio.timeout(settings.body_seconds):
+        async with limit(settings.body_seconds):
             if request.headers.get("Expect", "").lower() == "100-continue" and not request.content.is_eof():
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -18,7 +19,7 @@ from bilateral.protocol.reasons import Reason
 from bilateral.protocol.signatures import SigningKey
 
 from .conftest import Credentials
-from .running import NOW, THEM, envelope_of, running
+from .running import NOW, THEM, Running, envelope_of, running
 from .wire import HEAD, JSON_HEAD, Caller, post, until
 
 KEY = SigningKey.generate()
@@ -138,6 +139,74 @@ async def test_an_answer_that_is_not_read_is_not_kept(credentials: Credentials) 
                 writer.write(post(b"{}") * 50)
                 await asyncio.sleep(0)
         await until(lambda: run.endpoint.connections == 0)
+        writer.transport.abort()
+
+
+# A process that was not run for a while must not take that out on its callers
+
+
+def stall() -> None:
+    """Hold the loop up for longer than any limit of SLOW."""
+    time.sleep(0.5)
+
+
+async def is_reading_a_body(run: Running) -> None:
+    """Wait until the endpoint has read a head and its handler was begun."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert run.endpoint.connections == 1
+
+
+@pytest.mark.parametrize("sent", ["before", "after"])
+async def test_a_body_that_waited_for_us_is_read(sent: str, credentials: Credentials) -> None:
+    async with running(credentials, SLOW) as run, run.call() as caller:
+        run.judge.anchors[THEM] = KEY.public_key
+        request = post(envelope_of(KEY))
+        await caller.send(request[:-1])
+        await is_reading_a_body(run)
+        if sent == "before":
+            caller.writer.write(request[-1:])  # it lies in the kernel meanwhile
+        stall()
+        if sent == "after":
+            caller.writer.write(request[-1:])
+        assert (await caller.receive()).status == 200
+
+
+@pytest.mark.parametrize("sent", ["before", "after"])
+async def test_a_head_that_waited_for_us_is_read(sent: str, credentials: Credentials) -> None:
+    async with running(credentials, SLOW) as run, run.call() as caller:
+        run.judge.anchors[THEM] = KEY.public_key
+        request = post(envelope_of(KEY))
+        if sent == "before":
+            caller.writer.write(request)
+        stall()
+        if sent == "after":
+            caller.writer.write(request)
+        assert (await caller.receive()).status == 200
+
+
+@pytest.mark.parametrize("sent", ["before", "after"])
+async def test_a_second_request_that_waited_for_us_is_answered(sent: str, credentials: Credentials) -> None:
+    async with running(credentials, SLOW) as run, run.call() as caller:
+        run.judge.anchors[THEM] = KEY.public_key
+        assert (await caller.ask(post(envelope_of(KEY)))).status == 200
+        second = post(envelope_of(KEY, timestamp=NOW + 1))
+        if sent == "before":
+            caller.writer.write(second)
+        stall()
+        if sent == "after":
+            caller.writer.write(second)
+        assert (await caller.receive()).status == 200
+
+
+async def test_a_tls_handshake_that_waited_for_us_is_ended_well(credentials: Credentials) -> None:
+    async with running(credentials, SLOW) as run:
+        calling = asyncio.ensure_future(
+            asyncio.open_connection("127.0.0.1", run.port, ssl=run.trust, server_hostname="trust.example")
+        )
+        await until(lambda: run.endpoint.connections == 1)
+        stall()
+        _, writer = await calling
         writer.transport.abort()
 
 
