@@ -1,4 +1,4 @@
-"""Asking a partner: one request, one verified connection, one bounded answer.
+"""Asking a partner: one verified connection, a question or two, bounded answers.
 
 Rules (``exchange.md``, R-S1 to R-S4, R-T6): where to is decided by ``destinations`` and resolved
 once; how the peer is verified is part of the target; the bearer token leaves after that, to that
@@ -17,7 +17,8 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,11 +33,18 @@ from bilateral.exchange.partner import (
     MAX_PROBLEM_BYTES,
     OF_HANDSHAKE,
     OF_INTRODUCTION,
+    OF_STATEMENT,
     Meanings,
     read_refusal,
 )
-from bilateral.exchange.paths import HANDSHAKE_PATH, INTRODUCTION_STATUS_PATH, INTRODUCTIONS_PATH
+from bilateral.exchange.paths import (
+    AUTHORITY_PATH,
+    HANDSHAKE_PATH,
+    INTRODUCTION_STATUS_PATH,
+    INTRODUCTIONS_PATH,
+)
 from bilateral.exchange.verifiers import CertificateAuthority, Contexts, Fingerprint, Verifier, WebPKI
+from bilateral.protocol.authority_statement import MAX_STATEMENT_BYTES
 from bilateral.protocol.reasons import Reason
 
 __all__ = ["CertificateAuthority", "Fingerprint", "Outbound", "OutboundSettings", "Target", "WebPKI"]
@@ -113,6 +121,32 @@ class Outbound:
         """
         return await self._post(target, HANDSHAKE_PATH, body, OF_HANDSHAKE)
 
+    async def get_statement(self, target: Target, kernel_id: str) -> bytes:
+        """Ask a partner's endpoint for the authority statement of a kernel; the body of its 200 answer.
+
+        Raises OutboundError as :meth:`post_handshake` does, and NotAnnounced where there is none. The
+        bearer token is not sent: statements are for everybody.
+        """
+        async with self._connected(target) as line:
+            return await line.ask(_statement_of(kernel_id))
+
+    async def post_handshake_and_get_statement(
+        self, target: Target, body: bytes, kernel_id: str
+    ) -> tuple[bytes, bytes | OutboundError]:
+        """Send an envelope and, when it was answered, ask for the statement on the same connection.
+
+        What goes wrong with the second question is returned beside the answer to the first.
+        """
+        answer: bytes | None = None
+        try:
+            async with self._connected(target) as line:
+                answer = await line.ask(_Question("POST", HANDSHAKE_PATH, OF_HANDSHAKE, body), last=False)
+                return answer, await line.ask(_statement_of(kernel_id))
+        except OutboundError as error:
+            if answer is None:
+                raise
+            return answer, error
+
     async def post_introduction_request(self, target: Target, body: bytes) -> bytes:
         """Send a request for an introduction and return the body of its 200 or 202 answer.
 
@@ -127,22 +161,17 @@ class Outbound:
         return await self._post(target, INTRODUCTION_STATUS_PATH, body, OF_INTRODUCTION)
 
     async def _post(self, target: Target, path: str, body: bytes, meanings: Meanings) -> bytes:
+        async with self._connected(target) as line:
+            return await line.ask(_Question("POST", path, meanings, body))
+
+    @asynccontextmanager
+    async def _connected(self, target: Target) -> AsyncIterator[_Line]:
+        """One verified connection, with the time that all questions on it have together."""
         location = self._destinations.locate(target.url)
         if target.bearer_token is not None and not is_token(target.bearer_token):
             raise OutboundError(Reason.INVALID_SPEC)
         context = self._contexts.build(target.verifier)
         origin = httpcore.Origin(b"https", location.host.encode("ascii"), location.port)
-        request = httpcore.Request(
-            b"POST",
-            httpcore.URL(
-                scheme=origin.scheme,
-                host=origin.host,
-                port=origin.port,
-                target=(location.path + path).encode("ascii"),
-            ),
-            headers=_headers(target, location, body),
-            content=body,
-        )
         try:
             async with asyncio.timeout(self._settings.total_seconds):
                 addresses = await self._destinations.resolve(location, self._resolver)
@@ -150,29 +179,75 @@ class Outbound:
                 async with httpcore.AsyncHTTPConnection(
                     origin, ssl_context=context, network_backend=network
                 ) as connection:
-                    return await self._read_answer(await connection.handle_async_request(request), meanings)
+                    yield _Line(connection, origin, location, target, self._settings.max_answer_bytes)
         except TimeoutError:
             raise OutboundError(Reason.ANSWER_TIMEOUT) from None
-        except (httpcore.NetworkError, OSError):
+        except (httpcore.NetworkError, httpcore.ConnectionNotAvailable, OSError):
             raise OutboundError(Reason.CONNECTION_FAILED) from None
         except httpcore.ProtocolError:
             raise OutboundError(Reason.ANSWER_INVALID) from None
 
-    async def _read_answer(self, response: httpcore.Response, meanings: Meanings) -> bytes:
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked; one with a body carries the bearer token, where there is one."""
+
+    method: str
+    path: str
+    meanings: Meanings
+    body: bytes | None = None
+    max_answer_bytes: int | None = None
+
+
+def _statement_of(kernel_id: str) -> _Question:
+    path = f"{AUTHORITY_PATH}?kernelId={kernel_id}"
+    return _Question("GET", path, OF_STATEMENT, max_answer_bytes=MAX_STATEMENT_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A connection on which one question after another is asked."""
+
+    connection: httpcore.AsyncHTTPConnection
+    origin: httpcore.Origin
+    location: Location
+    target: Target
+    max_answer_bytes: int
+
+    async def ask(self, question: _Question, *, last: bool = True) -> bytes:
+        """Ask, and read the answer whole. Raises OutboundError, or what httpcore raises."""
+        request = httpcore.Request(
+            question.method.encode("ascii"),
+            httpcore.URL(
+                scheme=self.origin.scheme,
+                host=self.origin.host,
+                port=self.origin.port,
+                target=(self.location.path + question.path).encode("ascii"),
+            ),
+            headers=_headers(self.target, self.location, question.body, last=last),
+            content=question.body or b"",
+        )
+        response = await self.connection.handle_async_request(request)
+        try:
+            return await self._read_answer(response, question)
+        finally:
+            await response.aclose()
+
+    async def _read_answer(self, response: httpcore.Response, question: _Question) -> bytes:
         fields = _Fields(response.headers)
         if fields.is_encoded:
             raise OutboundError(Reason.ANSWER_INVALID)
-        if response.status in meanings.answers:
+        if response.status in question.meanings.answers:
             if fields.media_type != _JSON_TYPE:
                 raise OutboundError(Reason.ANSWER_INVALID)
-            return await _read_body(response, self._settings.max_answer_bytes)
+            return await _read_body(response, question.max_answer_bytes or self.max_answer_bytes)
         problem: bytes | None = None
         if 400 <= response.status <= 499 and fields.media_type == _PROBLEM_TYPE:
             try:
                 problem = await _read_body(response, MAX_PROBLEM_BYTES)
             except OutboundError:
                 problem = None
-        raise read_refusal(response.status, problem, fields.single("retry-after"), meanings)
+        raise read_refusal(response.status, problem, fields.single("retry-after"), question.meanings)
 
 
 class _Fields:
@@ -195,18 +270,20 @@ class _Fields:
         return any(key == b"content-encoding" and value.lower() != b"identity" for key, value in self._raw)
 
 
-def _headers(target: Target, location: Location, body: bytes) -> list[tuple[bytes, bytes]]:
+def _headers(
+    target: Target, location: Location, body: bytes | None, *, last: bool
+) -> list[tuple[bytes, bytes]]:
     headers = {
         "Host": location.authority,
         "User-Agent": _USER_AGENT,
         "Accept": f"{_JSON_TYPE}, {_PROBLEM_TYPE}",
         "Accept-Encoding": "identity",
-        "Connection": "close",
-        "Content-Type": _JSON_TYPE,
-        "Content-Length": str(len(body)),
+        "Connection": "close" if last else "keep-alive",
     }
-    if target.bearer_token is not None:
-        headers["Authorization"] = f"Bearer {target.bearer_token}"
+    if body is not None:
+        headers |= {"Content-Type": _JSON_TYPE, "Content-Length": str(len(body))}
+        if target.bearer_token is not None:
+            headers["Authorization"] = f"Bearer {target.bearer_token}"
     return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
 
 

@@ -27,10 +27,14 @@ _REASONS: Final = {PROBLEM_TYPE_PREFIX + reason.kebab: reason for reason in PROB
 
 @dataclass(frozen=True, slots=True)
 class Meanings:
-    """What the answers to one kind of question mean: which statuses bring a document, and our words for refusals."""
+    """What the answers to one kind of question mean: which statuses bring a document, and our words for refusals.
+
+    ``missing`` is what it means where a server knows no such question, in whatever words it says so.
+    """
 
     answers: frozenset[int]
     refusals: Mapping[Reason, Reason]
+    missing: Reason | None = None
 
 
 _COMMON: Final = {
@@ -79,6 +83,9 @@ OF_INTRODUCTION: Final = Meanings(
     },
 )
 
+OF_STATEMENT: Final = Meanings(frozenset({200}), _COMMON, missing=Reason.NOT_ANNOUNCED)
+_MISSING: Final = frozenset({404, 405, 410})
+
 
 def read_refusal(
     status: int, body: bytes | None, retry_after: str | None, meanings: Meanings = OF_HANDSHAKE
@@ -92,6 +99,8 @@ def read_refusal(
         return OutboundError(Reason.TOO_MANY_REQUESTS, retry_after=parse_retry_after(retry_after))
     if not 400 <= status <= 499:
         return OutboundError(Reason.ANSWER_INVALID)
+    if status in _MISSING and meanings.missing is not None:
+        return OutboundError(meanings.missing)
     problem = _parse_problem(body) if body is not None else {}
     kind = problem.get("type")
     refused_for = _REASONS.get(kind) if isinstance(kind, str) else None

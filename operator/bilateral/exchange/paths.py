@@ -5,5 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 HANDSHAKE_PATH: Final = "/v1/federation/handshake"
+AUTHORITY_PATH: Final = "/v1/federation/authority"
 INTRODUCTIONS_PATH: Final = "/v1/federation/introductions"
 INTRODUCTION_STATUS_PATH: Final = "/v1/federation/introductions/status"

@@ -26,12 +26,13 @@ from typing import Literal, Protocol
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from bilateral.exchange.answers import Answer, build_problem, build_refusal
+from bilateral.exchange.authority import StatementHandler, StatementRoute
 from bilateral.exchange.connection import Connection, ConnectionSettings, count_head_bytes
 from bilateral.exchange.errors import ExchangeError, Refusal
 from bilateral.exchange.handshakes import UNIFORM_REASONS, HandshakeHandler, HandshakeRoute
 from bilateral.exchange.introductions import IntroductionHandler, build_introduction_routes
 from bilateral.exchange.limits import Clock, Gate, Lease, LimitSettings, parse_source
-from bilateral.exchange.paths import HANDSHAKE_PATH
+from bilateral.exchange.paths import AUTHORITY_PATH, HANDSHAKE_PATH
 from bilateral.exchange.requests import BodySettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.errors import ProtocolError
@@ -45,6 +46,9 @@ _GOODBYE_SECONDS = 1.0
 _VERSIONS = frozenset({HttpVersion10, HttpVersion11})
 _OUT_OF_SOCKETS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+_WITH_QUERY = frozenset({AUTHORITY_PATH})
+"""Everywhere else a query is another path, and there is nothing."""
 
 Route = Callable[[web.BaseRequest], Awaitable[Answer]]
 
@@ -87,13 +91,14 @@ class Endpoint:
         *,
         clock: Clock = time.monotonic,
         introductions: IntroductionHandler | None = None,
+        statements: StatementHandler | None = None,
     ) -> None:
         self._settings = settings
         self._observer = observer
         self._clock = clock
         self._gate = Gate(settings.limits, clock)
         self._context = certificates.build_listener(settings.minimum_tls)
-        self._routes = self._build_routes(handler, introductions)
+        self._routes = self._build_routes(handler, introductions, statements)
         self._http: web.Server | None = None
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -101,7 +106,10 @@ class Endpoint:
         self._open: set[Connection] = set()
 
     def _build_routes(
-        self, handler: HandshakeHandler, introductions: IntroductionHandler | None
+        self,
+        handler: HandshakeHandler,
+        introductions: IntroductionHandler | None,
+        statements: StatementHandler | None,
     ) -> Mapping[str, Mapping[str, Route]]:
         settings = self._settings
         route = HandshakeRoute(
@@ -113,6 +121,8 @@ class Endpoint:
         routes: dict[str, Mapping[str, Route]] = {HANDSHAKE_PATH: {"POST": route}}
         if introductions is not None:
             routes |= build_introduction_routes(introductions, settings.body, settings.handler_seconds)
+        if statements is not None:
+            routes[AUTHORITY_PATH] = {"GET": StatementRoute(statements)}
         return routes
 
     @property
@@ -236,7 +246,8 @@ class Endpoint:
             raise Refusal(Reason.MALFORMED_DOCUMENT)
         if count_head_bytes(request) > self._settings.connection.max_head_bytes:
             raise Refusal(Reason.DOCUMENT_TOO_LARGE)
-        methods = self._routes.get(request.raw_path)
+        path, asked, _ = request.raw_path.partition("?")
+        methods = self._routes.get(path if path in _WITH_QUERY or not asked else request.raw_path)
         if methods is None:
             raise Refusal(Reason.NOT_FOUND)
         route = methods.get(request.method)
