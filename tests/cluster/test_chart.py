@@ -66,6 +66,8 @@ CHOICES: dict[str, list[dict[str, object]]] = {
             "podAnnotations": {"example.org/scrape": "no"},
             "serviceAccount": {"create": False, "name": "somebody"},
             "rbac": {"create": False, "aggregate": False},
+            "approvals": {"guarded": False},
+            "rollouts": {"enabled": True},
             "crds": {"install": False},
         },
     ],
@@ -250,6 +252,8 @@ def test_metrics_are_read_only_by_whom_the_values_name(plain: list[Manifest]) ->
         pytest.param({"service": {"type": "ExternalName"}}, id="a service of another type"),
         pytest.param({"service": {"port": 70000}}, id="no port"),
         pytest.param({"serviceAccount": {"create": False, "name": ""}}, id="no account at all"),
+        pytest.param({"approvals": {"guarded": None}}, id="approvals that nobody decides on"),
+        pytest.param({"rollouts": {"enabled": True, "kinds": ["Job"]}}, id="rollouts of another kind"),
         pytest.param({"metrics": {"serviceMonitor": {"enabled": "yes"}}}, id="a word for a truth value"),
     ],
 )

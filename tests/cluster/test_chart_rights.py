@@ -12,16 +12,20 @@ from support.waiting import wait_for
 from testbed.chart import render_chart
 from testbed.cluster import Cluster
 
-VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "approve")
 
 # (namespace or "" for the whole cluster, API group, resource, names) → verbs. The whole of it.
+KINDS = ("trustdomains", "federationpeers", "workloadidentities", "trustedservices", "introductions")
 OBJECTS: Rights = {
-    ("trust", "bilateral.dev", "trustdomains", ()): {"get", "list", "watch"},
-    ("trust", "bilateral.dev", "federationpeers", ()): {"get", "list", "watch"},
-    ("trust", "bilateral.dev", "trustdomains/status", ()): {"patch"},
-    ("trust", "bilateral.dev", "federationpeers/status", ()): {"patch"},
+    **{("trust", "bilateral.dev", kind, ()): {"get", "list", "watch"} for kind in KINDS},
+    **{("trust", "bilateral.dev", f"{kind}/status", ()): {"patch"} for kind in KINDS},
+    ("trust", "bilateral.dev", "introductions", ()): {"get", "list", "watch", "create"},
     ("trust", "", "secrets", ()): {"list", "watch", "create", "patch"},
+    ("trust", "", "services", ()): {"get"},
     ("trust", "events.k8s.io", "events", ()): {"create"},
+}
+ROLLOUTS: Rights = {
+    ("trust", "apps", kind, ()): {"patch"} for kind in ("deployments", "statefulsets", "daemonsets")
 }
 ELECTION: Rights = {
     ("trust", "coordination.k8s.io", "leases", ()): {"create"},
@@ -37,6 +41,11 @@ def plain() -> list[Manifest]:
 
 def test_the_operators_rights_are_these_and_no_others(plain: list[Manifest]) -> None:
     assert collect_rights(plain, ("trust", "bilateral")) == OBJECTS | ELECTION
+
+
+def test_workloads_may_be_rolled_out_only_when_asked_for() -> None:
+    documents = render_chart("trust", {"rollouts": {"enabled": True}})
+    assert collect_rights(documents, ("trust", "bilateral")) == OBJECTS | ELECTION | ROLLOUTS
 
 
 def test_in_listed_namespaces_the_rights_are_the_same_and_nothing_is_cluster_wide() -> None:
@@ -70,7 +79,7 @@ def test_two_releases_of_one_name_share_no_cluster_wide_name() -> None:
         names += [
             f"{d['kind']} {d['metadata']['name']}" for d in documents if "namespace" not in d["metadata"]
         ]
-    assert len(names) == len(set(names)) == 10
+    assert len(names) == len(set(names)) == 14
 
 
 def test_the_api_server_lets_the_account_do_just_that(cluster: Cluster, namespace: str) -> None:
@@ -81,12 +90,18 @@ def test_the_api_server_lets_the_account_do_just_that(cluster: Cluster, namespac
         "pods",
         "federationpeers.bilateral.dev",
         "federationpeers.bilateral.dev/status",
+        "introductions.bilateral.dev",
+        "services",
+        "deployments.apps",
     )
     allowed = {(r, v) for r in resources for v in VERBS if is_allowed(cluster, user, v, r, namespace)}
     assert allowed == {
         ("secrets", "list"), ("secrets", "watch"), ("secrets", "create"), ("secrets", "patch"),
         ("federationpeers.bilateral.dev", "get"), ("federationpeers.bilateral.dev", "list"),
         ("federationpeers.bilateral.dev", "watch"), ("federationpeers.bilateral.dev/status", "patch"),
+        ("introductions.bilateral.dev", "get"), ("introductions.bilateral.dev", "list"),
+        ("introductions.bilateral.dev", "watch"), ("introductions.bilateral.dev", "create"),
+        ("services", "get"),
     }  # fmt: skip
     assert not any(is_allowed(cluster, user, v, r, "default") for r in resources for v in VERBS)
 
@@ -112,8 +127,10 @@ def test_the_clusters_own_roles_learn_our_kinds_but_never_status(
     def has_learnt(resource: str) -> bool:
         return allowed(resource) >= verbs
 
-    for resource in ("trustdomains.bilateral.dev", "federationpeers.bilateral.dev"):
+    for kind in KINDS:
+        resource = f"{kind}.bilateral.dev"
         # The controller adds up the roles a moment after they were made.
         wait_for(partial(has_learnt, resource), f"{role} of {resource}")
-        assert allowed(resource) == verbs
+        approves = {"approve"} if (role, kind) == ("admin", "introductions") else set()
+        assert allowed(resource) == verbs | approves
         assert not {"update", "patch"} & allowed(f"{resource}/status")

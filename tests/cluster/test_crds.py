@@ -19,13 +19,13 @@ from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.kinds import KINDS, parse_resource
 from bilateral.resources.meta import Resource
 from testbed.cluster import Cluster
-from unit.resources.manifest_tables import (
-    ACCEPTED,
+from unit.resources import manifest_tables, party_tables
+from unit.resources.manifest_tables import OPERATOR_ONLY
+from unit.resources.manifests import (
     BASES,
+    CERTIFICATE,
     FEDERATION_PEER,
     KEY,
-    OPERATOR_ONLY,
-    REFUSED,
     REMOVE,
     TRUST_DOMAIN,
     Row,
@@ -34,7 +34,31 @@ from unit.resources.manifest_tables import (
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMESPACE = "crd-tables"
+REFUSED = (*manifest_tables.REFUSED, *party_tables.REFUSED)
+ACCEPTED = (*manifest_tables.ACCEPTED, *party_tables.ACCEPTED)
 PLURALS = {kind.KIND: kind.PLURAL for kind in KINDS}
+REQUESTED = {"identity": "client1", "peer": "org-b", "services": ["a"]}
+ACCEPTED_ONE = {"identity": "client1", "peer": "org-b", "introduction": "{}"}
+ISSUED = {
+    "trustDomain": "org-a",
+    "subject": CERTIFICATE,
+    "peer": "org-b",
+    "services": [{"alias": "a", "url": "https://a.example"}],
+}
+EXPLAINED = {
+    "TrustDomain": ("endpoint.url", "https, a host in lower case and an optional port"),
+    "FederationPeer": ("endpoint.url", "https, a host in lower case and an optional port"),
+    "WorkloadIdentity": ("clients", "Whose identities may connect to it: self is our own authority"),
+    "TrustedService": ("verifier.fingerprint.values", "Those of the peer's fingerprints that count"),
+    "Introduction": ("issue.approval", "setting it needs the verb approve"),
+}
+COLUMNS = {
+    "tdom": "NAME READY REASON KERNEL ID AUTHORITY UNTIL AGE",
+    "fpeer": "NAME READY REASON PARTNER FRESH UNTIL AGE",
+    "wid": "NAME READY REASON TRUST DOMAIN UNTIL AGE",
+    "tsvc": "NAME READY REASON VERIFIER PEER AGE",
+    "intro": "NAME READY REASON SUBJECT UNTIL AGE",
+}
 PIN = {
     "publicKey": f"ed25519:{KEY}",
     "establishedAt": "2026-11-21T14:31:07Z",
@@ -99,6 +123,27 @@ def test_what_the_api_server_filled_in_means_the_same_to_the_operator(api: Clust
         ("FederationPeer", "spec.kernelId", REMOVE, "spec.kernelId: Required value"),
         ("FederationPeer", "spec.trustDomain", "another", "trustDomain cannot be changed"),
         ("FederationPeer", "spec.trustDomain", REMOVE, "spec.trustDomain: Required value"),
+        ("WorkloadIdentity", "spec.trustDomain", "another", "trustDomain cannot be changed"),
+        ("WorkloadIdentity", "spec.subject", {"commonName": "client2"}, "subject cannot be changed"),
+        ("WorkloadIdentity", "spec.algorithm", "Ed25519", "algorithm cannot be changed"),
+        (
+            "WorkloadIdentity",
+            "spec.key",
+            {"source": "Provided", "secretName": "k"},
+            "source cannot be changed",
+        ),
+        ("TrustedService", "spec.alias", "another", "alias cannot be set or taken away later"),
+        ("Introduction", "spec.issue.trustDomain", "another", "trustDomain cannot be changed"),
+        ("Introduction", "spec.issue.subject", "MIIB", "subject cannot be changed"),
+        ("Introduction", "spec.issue.peer", "org-b", "peer and services cannot be set or taken away later"),
+        (
+            "Introduction",
+            "spec.issue.services",
+            [{"alias": "a", "url": "https://a.example"}],
+            "peer and services cannot be set or taken away later",
+        ),
+        ("Introduction", "spec.issue.validitySeconds", 600, "validitySeconds cannot be changed"),
+        ("Introduction", "spec", {"request": REQUESTED}, "the form cannot be changed"),
     ],
 )
 def test_an_identity_field_cannot_be_changed_or_taken_away(
@@ -119,6 +164,14 @@ def test_an_identity_field_cannot_be_changed_or_taken_away(
         ("FederationPeer", "spec.trustAnchors", []),
         ("FederationPeer", "spec.endpoint", REMOVE),
         ("FederationPeer", "spec.state", "Suspended"),
+        ("WorkloadIdentity", "spec.dnsNames", ["a.example"]),
+        ("WorkloadIdentity", "spec.validitySeconds", 600),
+        ("WorkloadIdentity", "spec.clients", []),
+        ("WorkloadIdentity", "spec.perServiceTLS", "Enabled"),
+        ("TrustedService", "spec.url", "https://elsewhere.example"),
+        ("TrustedService", "spec.peer", REMOVE),
+        ("Introduction", "spec.issue.approval", "Denied"),
+        ("Introduction", "spec.issue.approval", "Approved"),
     ],
 )
 def test_everything_else_can_be_changed(api: Cluster, kind: str, field: str, value: object) -> None:
@@ -127,8 +180,44 @@ def test_everything_else_can_be_changed(api: Cluster, kind: str, field: str, val
     assert answer.status == 200, answer.message
 
 
-def _make(api: Cluster, kind: str) -> dict[str, Any]:
-    manifest = copy.deepcopy(BASES[kind])
+@pytest.mark.parametrize(
+    ("spec", "field", "value", "says"),
+    [
+        ({"request": REQUESTED}, "spec.request.services", ["b"], "request cannot be changed"),
+        ({"request": REQUESTED}, "spec.request.services", REMOVE, "request cannot be changed"),
+        ({"request": REQUESTED}, "spec.request.validitySeconds", 600, "request cannot be changed"),
+        ({"accept": ACCEPTED_ONE}, "spec.accept.identity", "client2", "accept cannot be changed"),
+        ({"accept": ACCEPTED_ONE}, "spec.accept.introduction", "{ }", "accept cannot be changed"),
+        ({"issue": ISSUED}, "spec.issue.peer", "org-c", "peer cannot be changed"),
+        ({"issue": ISSUED}, "spec.issue.peer", REMOVE, "peer and services cannot be set or taken away"),
+        ({"issue": ISSUED}, "spec.issue.services", [], "services cannot be changed"),
+    ],
+)
+def test_nothing_of_an_introduction_can_be_changed(
+    api: Cluster, spec: dict[str, Any], field: str, value: object, says: str
+) -> None:
+    made = _make(api, "Introduction", spec)
+    path = _path("Introduction", made["metadata"]["name"])
+    answer = api.request("PUT", path, changed(made, {field: value}))
+    assert answer.status == 422
+    assert says in answer.message
+    again = api.request("PUT", path, made | {"metadata": made["metadata"] | {"labels": {"team": "a"}}})
+    assert again.status == 200, again.message
+
+
+def test_an_alias_cannot_be_changed_or_taken_away(api: Cluster) -> None:
+    spec = {"alias": "api", "url": "https://a.example"}
+    made = _make(api, "TrustedService", spec)
+    path = _path("TrustedService", made["metadata"]["name"])
+    another = api.request("PUT", path, changed(made, {"spec.alias": "another"}))
+    assert "alias cannot be changed" in another.message
+    none = api.request("PUT", path, changed(made, {"spec.alias": REMOVE}))
+    assert "alias cannot be set or taken away later" in none.message
+    assert (another.status, none.status) == (422, 422)
+
+
+def _make(api: Cluster, kind: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
+    manifest = copy.deepcopy(BASES[kind]) | ({} if spec is None else {"spec": spec})
     manifest["metadata"] = {"generateName": "row-"}
     status, message, made = _create(api, manifest, dry_run=False)
     assert status == 201, message
@@ -188,8 +277,9 @@ def test_kubectl_explains_every_field(api: Cluster, kind: type[Resource]) -> Non
         if not description
     ]
     assert missing == []
-    explained = api.kubectl("explain", f"{kind.PLURAL}.spec.endpoint.url")
-    assert "https, a host in lower case and an optional port" in " ".join(explained.split())
+    field, says = EXPLAINED[kind.KIND]
+    explained = api.kubectl("explain", f"{kind.PLURAL}.spec.{field}")
+    assert says in " ".join(explained.split())
 
 
 def _installed_schema(api: Cluster, kind: type[Resource]) -> dict[str, Any]:
@@ -216,12 +306,12 @@ def test_the_category_and_the_short_names_list_everything(api: Cluster) -> None:
     for kind in KINDS:
         _make(api, kind.KIND)
     trust = api.kubectl("get", "trust", "-n", NAMESPACE)
-    assert "trustdomain.bilateral.dev/row-" in trust
-    assert "federationpeer.bilateral.dev/row-" in trust
+    for kind in KINDS:
+        assert f"{kind.SINGULAR}.bilateral.dev/row-" in trust
+    for name, columns in COLUMNS.items():
+        assert api.kubectl("get", name, "-n", NAMESPACE).splitlines()[0].split() == columns.split()
     peers = api.kubectl("get", "fpeer", "-n", NAMESPACE).splitlines()
-    assert peers[0].split() == ["NAME", "READY", "REASON", "PARTNER", "FRESH", "UNTIL", "AGE"]
     assert any("org-b-kernel" in line for line in peers[1:])
-    assert "KERNEL ID" in api.kubectl("get", "tdom", "-n", NAMESPACE).splitlines()[0]
 
 
 def test_every_crd_is_established_without_a_complaint(api: Cluster) -> None:

@@ -53,13 +53,18 @@ class Api:
         *,
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
+        user: str | None = None,
         timeout: float = 30,
     ) -> Answer:
-        """Make one call. Raises OSError or http.client.HTTPException when there is no answer."""
+        """Make one call, as `user` where the token may impersonate one.
+
+        Raises OSError or http.client.HTTPException when there is no answer.
+        """
         connection = http.client.HTTPSConnection(
             "127.0.0.1", self._port, timeout=timeout, context=self._context
         )
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
+        headers |= {} if user is None else {"Impersonate-User": user}
         data = None if body is None else json.dumps(body).encode()
         try:
             connection.request(method, f"{path}?{urlencode(query)}" if query else path, data, headers)

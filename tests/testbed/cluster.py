@@ -212,9 +212,10 @@ class Cluster:
         *,
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
+        user: str | None = None,
     ) -> Answer:
-        """Call the API server as the administrator; a refusal is an answer too, not an exception."""
-        return self.api.request(method, path, body, content_type=content_type, query=query)
+        """Call the API server as the administrator, or `user`; a refusal is an answer too, not an exception."""
+        return self.api.request(method, path, body, content_type=content_type, query=query, user=user)
 
     def get(self, resource: str, name: str, namespace: str) -> dict[str, Any] | None:
         """Return one object, or None; `resource` is e.g. `secrets` or `federationpeers.bilateral.dev`."""

@@ -18,6 +18,7 @@ CONTROLLERS = (
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
     "serviceaccount-token-controller",
+    "validatingadmissionpolicy-status-controller",
 )
 
 

@@ -55,15 +55,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{/* What the operator may do with its objects, wherever it watches. Why each: docs/install.md. */}}
 {{- define "bilateral.rules" -}}
 - apiGroups: [bilateral.dev]
-  resources: [trustdomains, federationpeers]
+  resources: [trustdomains, federationpeers, workloadidentities, trustedservices, introductions]
   verbs: [get, list, watch]
 - apiGroups: [bilateral.dev]
-  resources: [trustdomains/status, federationpeers/status]
+  resources:
+  - trustdomains/status
+  - federationpeers/status
+  - workloadidentities/status
+  - trustedservices/status
+  - introductions/status
   verbs: [patch]
+- apiGroups: [bilateral.dev]
+  resources: [introductions]
+  verbs: [create]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [list, watch, create, patch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if .Values.rollouts.enabled }}
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, daemonsets]
+  verbs: [patch]
+{{- end }}
 {{- end -}}

@@ -6,6 +6,7 @@ server and the operator read alike. A private key fits into none of them.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final
 
 from pydantic import Field, Strict, StringConstraints
@@ -24,20 +25,21 @@ from bilateral.resources.model import Rule
 
 # Labels as DNS has them: 63 characters at most.
 _LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_NAME: Final = rf"{_LABEL}(\.{_LABEL})*"
+_NAME: Final = f"{_LABEL}([.]{_LABEL})*"
 # The last label of a host begins with a letter: 2130706433, 0x7f000001 and 127.1 are addresses in disguise.
-_HOST: Final = rf"({_LABEL}\.)*[a-z]([-a-z0-9]{{0,61}}[a-z0-9])?"
+_HOST: Final = f"({_LABEL}[.])*[a-z]([-a-z0-9]{{0,61}}[a-z0-9])?"
 _REQUEST: Final = (
     r"-----BEGIN (NEW )?CERTIFICATE REQUEST-----\s+[A-Za-z0-9+/=\s]+"
     r"-----END (NEW )?CERTIFICATE REQUEST-----\s*"
 )
+NUMBER_AT_THE_END: Final = "(^|[.])[0-9]+$"
 _NOT_A_NUMBER: Final = Rule[str](
-    "!self.matches('(^|[.])[0-9]+$')",
+    f"!self.matches('{NUMBER_AT_THE_END}')",
     "must not end in a number, which would make it an address",
     lambda text: not text.rpartition(".")[2].isdigit(),
 )
 
-ALIAS_PATTERN: Final = rf"^{_NAME}$"
+ALIAS_PATTERN: Final = f"^{_NAME}$"
 ALIAS_MAX_LENGTH: Final = 248
 """With ``.yaml`` behind it, an alias is a key of a Secret, which ends at 253."""
 
@@ -46,9 +48,7 @@ Alias = Annotated[
 ]
 """The name by which pods call a service: lower-case DNS labels."""
 
-DnsName = Annotated[
-    str, StringConstraints(min_length=1, max_length=253, pattern=rf"^{_NAME}$"), _NOT_A_NUMBER
-]
+DnsName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=f"^{_NAME}$"), _NOT_A_NUMBER]
 """A host's name in a certificate: lower case, no wildcard, no address."""
 
 ServiceUrl = Annotated[
@@ -97,3 +97,9 @@ RequestId = Annotated[str, StringConstraints(min_length=1, max_length=253, patte
 
 LifeSeconds = Annotated[int, Strict(), Field(ge=600, le=31_536_000)]
 """How long a party's certificate is valid: ten minutes to a year. Dates begin five minutes back."""
+
+
+def is_alias(text: str) -> bool:
+    """Whether a text would pass as an `Alias`."""
+    fits = len(text) <= ALIAS_MAX_LENGTH and re.fullmatch(_NAME, text) is not None
+    return fits and re.search(NUMBER_AT_THE_END, text) is None

@@ -24,7 +24,7 @@ from bilateral.resources.conditions import Condition, Conditions, ConditionType
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.fields import Echo, Generation
 from bilateral.resources.labels import API_VERSION, GROUP, RECONCILE_NOW, RECONCILE_NOW_MAX_LENGTH, VERSION
-from bilateral.resources.model import SpecModel, StatusModel
+from bilateral.resources.model import Rule, SpecModel, StatusModel
 
 __all__ = ["GROUP", "VERSION", "Column", "ObjectMeta", "Resource", "Status"]
 
@@ -135,6 +135,8 @@ class Resource(BaseModel):
     DESCRIPTION: ClassVar[str]
     COLUMNS: ClassVar[tuple[Column, ...]]
     CONDITIONS: ClassVar[tuple[ConditionType, ...]]
+    NAME_RULES: ClassVar[tuple[Rule[Any], ...]] = ()
+    """What ``metadata.name`` must be beyond a name; the rules are on the whole object."""
 
     metadata: ObjectMeta
 
@@ -150,13 +152,20 @@ class Resource(BaseModel):
         if obj.get("kind", cls.KIND) != cls.KIND:
             raise InvalidResource("kind", f"must be {cls.KIND}")
         try:
-            return cls.model_validate(obj, by_alias=True, by_name=False)
+            return cls._named(cls.model_validate(obj, by_alias=True, by_name=False))
         except ValidationError as error:
             findings = error.errors(include_url=False, include_input=False)
         refused = [finding for finding in findings if finding["loc"][:1] != ("status",)]
         if refused:
             raise _invalid(refused[0])
-        return cls._parse_without(obj, findings)
+        return cls._named(cls._parse_without(obj, findings))
+
+    @classmethod
+    def _named(cls, parsed: Self) -> Self:
+        for rule in cls.NAME_RULES:
+            if rule.holds is not None and not rule.holds(parsed):
+                raise InvalidResource("metadata.name", rule.message)
+        return parsed
 
     @classmethod
     def _parse_without(cls, obj: Mapping[str, Any], findings: list[ErrorDetails]) -> Self:

@@ -73,7 +73,8 @@ def build_schema(kind: type[Resource]) -> Schema:
                 "rule": f"self.metadata.name.size() <= {NAME_MAX_LENGTH}",
                 "message": f"metadata.name must be at most {NAME_MAX_LENGTH} characters long: "
                 "names of Secrets are made from it",
-            }
+            },
+            *({"rule": rule.cel, "message": f"metadata.name {rule.message}"} for rule in kind.NAME_RULES),
         ],
     }
 

@@ -12,7 +12,14 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from bilateral.pki.verifiers import Transport
-from bilateral.resources.certificate_fields import Alias, PinnedFingerprint, ServiceUrl
+from bilateral.resources.certificate_fields import (
+    ALIAS_PATTERN,
+    NUMBER_AT_THE_END,
+    Alias,
+    PinnedFingerprint,
+    ServiceUrl,
+    is_alias,
+)
 from bilateral.resources.condition_types_parties import TRUSTED_SERVICE_CONDITIONS
 from bilateral.resources.fields import Count, Fingerprint, ObjectName
 from bilateral.resources.meta import AGE_COLUMN, READY_COLUMNS, Column, Resource, Status
@@ -145,6 +152,14 @@ class TrustedService(Resource):
         Column("Bound", ".status.boundSecrets", "How many identities can call it.", "integer", wide=True),
     )
     CONDITIONS: ClassVar = TRUSTED_SERVICE_CONDITIONS
+    NAME_RULES: ClassVar = (
+        Rule["TrustedService"](
+            f"has(self.spec.alias) || (self.metadata.name.matches('{ALIAS_PATTERN}') && "
+            f"!self.metadata.name.matches('{NUMBER_AT_THE_END}'))",
+            "cannot be the alias, which is made of DNS labels and does not end in a number: set spec.alias",
+            lambda service: service.spec.alias is not None or is_alias(service.metadata.name),
+        ),
+    )
 
     spec: Annotated[TrustedServiceSpec, _ALIAS_STAYS] = Field(
         description="What a person says about the service."

@@ -17,7 +17,7 @@ from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.kinds import KINDS
 from bilateral.resources.meta import Resource
 from bilateral.resources.schema import build_schema
-from unit.resources.manifest_tables import FEDERATION_PEER, KEY, REMOVE, changed
+from unit.resources.manifests import FEDERATION_PEER, KEY, REMOVE, changed
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
 PEERS = [FEDERATION_PEER, changed(FEDERATION_PEER, {"spec.endpoint": REMOVE})]

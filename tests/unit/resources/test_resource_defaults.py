@@ -6,7 +6,8 @@ from bilateral.pki.names import Subject
 from bilateral.resources.federationpeer import AuthoritiesMode, FederationPeer, OnStale, PeerState
 from bilateral.resources.labels import RECONCILE_NOW
 from bilateral.resources.trustdomain import AuthorityAlgorithm, Source, TrustDomain
-from unit.resources.manifest_tables import ACCEPTED, Row
+from unit.resources.manifest_tables import ACCEPTED
+from unit.resources.manifests import Row
 
 FULL = next(row for row in ACCEPTED if row.id == "TrustDomain: every field")
 SHORT = next(row for row in ACCEPTED if row.id == "TrustDomain: as short as it can be")

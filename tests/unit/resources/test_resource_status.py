@@ -8,7 +8,7 @@ import pytest
 from bilateral.resources.federationpeer import FederationPeer, FederationPeerStatus, PinStatus
 from bilateral.resources.kinds import KINDS
 from bilateral.resources.meta import Resource
-from unit.resources.manifest_tables import KEY, Row
+from unit.resources.manifests import KEY, Row
 
 TIME = "2026-11-21T14:31:07Z"
 PIN = {

@@ -9,18 +9,12 @@ from bilateral.protocol.reasons import Reason
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.kinds import parse_resource
-from unit.resources.manifest_tables import (
-    ACCEPTED,
-    DID_KEY,
-    KEY,
-    OPERATOR_ONLY,
-    OTHER_KEY,
-    REFUSED,
-    REMOVE,
-    SMALL_ORDER,
-    SPKI_PEM,
-    Row,
-)
+from unit.resources import manifest_tables, party_tables
+from unit.resources.manifest_tables import OPERATOR_ONLY
+from unit.resources.manifests import DID_KEY, KEY, OTHER_KEY, REMOVE, SMALL_ORDER, SPKI_PEM, Row
+
+REFUSED = (*manifest_tables.REFUSED, *party_tables.REFUSED)
+ACCEPTED = (*manifest_tables.ACCEPTED, *party_tables.ACCEPTED)
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.id)

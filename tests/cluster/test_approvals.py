@@ -1,0 +1,161 @@
+"""Who decides what our authority signs: the chart's admission policy on the real API server.
+
+Proves R-K14's admission half: without the verb approve nobody sets approval Approved, at creation or later, or takes
+Denied back, the operator included; whoever may edit may still ask, deny and delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from cluster.rights import by_kind, is_allowed, only
+from support.waiting import wait_for
+from testbed.api import MERGE, Answer
+from testbed.chart import render_chart
+from testbed.cluster import Cluster
+from unit.resources.manifests import INTRODUCTION, changed
+
+NAMESPACE = "approvals"
+EDITOR, APPROVER = "editor", "approver"
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:bilateral"
+MESSAGE = "need the verb approve on introductions.bilateral.dev"
+PATH = f"/apis/bilateral.dev/v1alpha1/namespaces/{NAMESPACE}/introductions"
+
+
+@pytest.fixture(scope="module")
+def api(cluster: Cluster) -> Iterator[Cluster]:
+    """A namespace with the chart, an editor and an administrator of it."""
+    assert cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}).status == 201
+    cluster.install_chart(NAMESPACE)
+    for user, role in ((EDITOR, "edit"), (APPROVER, "admin")):
+        cluster.kubectl(
+            "create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", "-n", NAMESPACE
+        )
+    allowed = partial(is_allowed, cluster, resource="introductions.bilateral.dev", namespace=NAMESPACE)
+    wait_for(lambda: allowed(EDITOR, "create") and allowed(APPROVER, "approve"), "the aggregated roles")
+    # The policy holds a moment after it was made.
+    wait_for(lambda: create(cluster, EDITOR, "Approved").status == 403, "the policy")
+    yield cluster
+    cluster.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+
+
+def create(cluster: Cluster, user: str, approval: str | None, name: str | None = None) -> Answer:
+    """Create an Introduction, as a dry run where it has no name."""
+    spec = {"spec.issue.approval": approval} if approval is not None else {}
+    metadata = {"generateName": "asked-"} if name is None else {"name": name}
+    manifest = changed(INTRODUCTION, {"metadata": metadata, **spec})
+    path = PATH if name is not None else f"{PATH}?dryRun=All"
+    return cluster.request("POST", path, manifest, user=user)
+
+
+def decide(cluster: Cluster, user: str, name: str, approval: str) -> Answer:
+    body = {"spec": {"issue": {"approval": approval}}}
+    return cluster.request("PATCH", f"{PATH}/{name}", body, content_type=MERGE, user=user)
+
+
+@pytest.mark.parametrize(
+    ("user", "approval", "status"),
+    [
+        (EDITOR, None, 201),
+        (EDITOR, "Pending", 201),
+        (EDITOR, "Denied", 201),
+        (EDITOR, "Approved", 403),
+        (OPERATOR, "Pending", 201),
+        (OPERATOR, "Approved", 403),
+        (APPROVER, "Approved", 201),
+    ],
+)
+def test_who_may_create_with_which_approval(
+    api: Cluster, user: str, approval: str | None, status: int
+) -> None:
+    answer = create(api, user, approval)
+    assert answer.status == status, answer.message
+    if status == 403:
+        assert MESSAGE in answer.message
+
+
+@pytest.mark.parametrize(
+    ("user", "before", "wanted", "status"),
+    [
+        (EDITOR, "Pending", "Approved", 403),
+        (EDITOR, "Pending", "Denied", 200),
+        (EDITOR, "Approved", "Denied", 200),
+        (EDITOR, "Approved", "Pending", 200),
+        (EDITOR, "Denied", "Approved", 403),
+        (EDITOR, "Denied", "Pending", 403),
+        (APPROVER, "Pending", "Approved", 200),
+        (APPROVER, "Denied", "Pending", 200),
+        (APPROVER, "Denied", "Approved", 200),
+    ],
+)
+def test_who_may_change_which_approval(
+    api: Cluster, user: str, before: str, wanted: str, status: int
+) -> None:
+    name = f"{user}-{before}-{wanted}".lower()
+    assert create(api, APPROVER, before, name).status == 201
+    answer = decide(api, user, name, wanted)
+    assert answer.status == status, answer.message
+    if status == 403:
+        assert MESSAGE in answer.message
+
+
+def test_an_approved_one_may_still_be_labelled_and_deleted(api: Cluster) -> None:
+    assert create(api, APPROVER, "Approved", "labelled").status == 201
+    label = {"metadata": {"labels": {"team": "a"}}}
+    path = f"{PATH}/labelled"
+    assert api.request("PATCH", path, label, content_type=MERGE, user=EDITOR).status == 200
+    assert api.request("DELETE", path, user=EDITOR).status == 200
+
+
+def test_the_right_to_approve_may_be_given_for_one_object(api: Cluster) -> None:
+    role = ("create", "role", "one", "--verb=approve", "--resource=introductions.bilateral.dev")
+    api.kubectl(*role, "--resource-name=mine", "-n", NAMESPACE)
+    api.kubectl("create", "rolebinding", "one", "--role=one", f"--user={EDITOR}", "-n", NAMESPACE)
+    try:
+        for name in ("mine", "others"):
+            assert create(api, APPROVER, "Pending", name).status == 201
+        wait_for(lambda: decide(api, EDITOR, "mine", "Approved").status == 200, "the one that is named")
+        assert decide(api, EDITOR, "others", "Approved").status == 403
+    finally:
+        api.kubectl("delete", "rolebinding", "one", "-n", NAMESPACE)
+
+
+def test_the_other_forms_need_no_approval(api: Cluster) -> None:
+    for form in (
+        {"request": {"identity": "client1", "peer": "org-b"}},
+        {"accept": {"identity": "client1", "peer": "org-b", "introduction": "{}"}},
+    ):
+        manifest = INTRODUCTION | {"metadata": {"name": "form"}, "spec": form}
+        answer = api.request("POST", f"{PATH}?dryRun=All", manifest, user=EDITOR)
+        assert answer.status == 201, answer.message
+
+
+def test_the_policy_is_for_the_watched_namespaces(api: Cluster) -> None:
+    def selected(values: dict[str, object]) -> object:
+        policy = only(render_chart("trust", values), "ValidatingAdmissionPolicy")
+        assert policy["spec"]["failurePolicy"] == "Fail"
+        return policy["spec"]["matchConstraints"].get("namespaceSelector", {}).get("matchExpressions")
+
+    named = {"key": "kubernetes.io/metadata.name", "operator": "In"}
+    assert selected({}) == [named | {"values": ["trust"]}]
+    assert selected({"watchNamespaces": ["a", "b"]}) == [named | {"values": ["a", "b"]}]
+    assert selected({"watchNamespaces": ["*"]}) is None
+    unguarded = render_chart("trust", {"approvals": {"guarded": False}})
+    assert by_kind(unguarded, "ValidatingAdmissionPolicy") == []
+    assert by_kind(unguarded, "ValidatingAdmissionPolicyBinding") == []
+
+
+def test_the_api_server_finds_nothing_wrong_with_the_policy(api: Cluster) -> None:
+    name = f"{NAMESPACE}.bilateral.approvals"
+    path = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/{name}"
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = api.request("GET", path).json().get("status", {})
+        return found
+
+    wait_for(lambda: "typeChecking" in status(), "the type check")
+    assert status()["typeChecking"] == {}
