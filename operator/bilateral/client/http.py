@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import httpx
 
+from bilateral.client.addresses import Addresses
 from bilateral.client.transports import AliasTransport, AsyncAliasTransport
 from bilateral.client.trust import find_trust
 from bilateral.client.wire import FIRST
@@ -42,7 +43,21 @@ class Client(httpx.Client):
     ) -> None:
         _verify_options(options)
         transport = AliasTransport(find_trust(config, now), limits)
+        self._addresses = Addresses()
         super().__init__(base_url=base_url, transport=transport, trust_env=False, **options)
+
+    def build_request(
+        self,
+        method: str,
+        url: httpx.URL | str,
+        **options: Any,  # noqa: ANN401 - httpx's own
+    ) -> httpx.Request:
+        """Build a request, as httpx does."""
+        known = self._addresses.find(self.base_url, url)
+        request = super().build_request(method, known, **options)
+        if known is url and not self.params and not options.get("params"):
+            self._addresses.keep(self.base_url, url, request.url)
+        return request
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
         """Send a request, as httpx does."""
@@ -64,7 +79,21 @@ class AsyncClient(httpx.AsyncClient):
     ) -> None:
         _verify_options(options)
         transport = AsyncAliasTransport(find_trust(config, now), limits)
+        self._addresses = Addresses()
         super().__init__(base_url=base_url, transport=transport, trust_env=False, **options)
+
+    def build_request(
+        self,
+        method: str,
+        url: httpx.URL | str,
+        **options: Any,  # noqa: ANN401 - httpx's own
+    ) -> httpx.Request:
+        """Build a request, as httpx does."""
+        known = self._addresses.find(self.base_url, url)
+        request = super().build_request(method, known, **options)
+        if known is url and not self.params and not options.get("params"):
+            self._addresses.keep(self.base_url, url, request.url)
+        return request
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
         """Send a request, as httpx does."""

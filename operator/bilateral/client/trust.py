@@ -118,7 +118,7 @@ class Trust:
             service=service,
             context=before.context if kept and before else build_client_context(expected, self.now),
             expected=expected,
-            readings=tuple(filter(None, (*listing, identity, key, held.chains, held.cross_signed))),
+            readings=_watched(*listing, identity, key, held.chains, held.cross_signed),
         )
 
     def _read_service(self, alias: str) -> tuple[Reading, Service, Verifier]:
@@ -153,6 +153,11 @@ def find_trust(config: str | os.PathLike[str] | None = None, now: Callable[[], f
     LayoutInvalid.
     """
     return _share(Places.locate(config), now)
+
+
+def _watched(*readings: Reading | None) -> tuple[Reading, ...]:
+    """Each directory once: all of them are asked before every request."""
+    return tuple({reading.path: reading for reading in readings if reading is not None}.values())
 
 
 def _authorities(known: Reading) -> Iterator[x509.Certificate]:

@@ -122,13 +122,12 @@ def build_client_context(expected: Expected, now: Callable[[], float]) -> Prepar
 
 def load_authorities(context: ssl.SSLContext, authorities: Sequence[x509.Certificate], file: str) -> None:
     """Trust exactly these CA certificates. Raises LayoutInvalid (no-authority) when one is none."""
-    pem = b"".join(authority.public_bytes(Encoding.PEM) for authority in authorities)
+    der = b"".join(authority.public_bytes(Encoding.DER) for authority in authorities)
     try:
-        # As text: bytes would be taken for DER.
-        context.load_verify_locations(cadata=pem.decode("ascii"))
-    except ssl.SSLError:
-        pem = b""
-    if not pem or context.cert_store_stats()["x509_ca"] < len(set(authorities)):
+        context.load_verify_locations(cadata=der)
+    except (ssl.SSLError, ValueError):
+        der = b""
+    if not der or context.cert_store_stats()["x509_ca"] < len(set(authorities)):
         raise LayoutInvalid("no-authority", file, "expected certificates of authorities (CA:TRUE)")
 
 

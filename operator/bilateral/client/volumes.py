@@ -83,7 +83,7 @@ def read_volume(path: Path, wanted: Wanted) -> Reading:
             if reading is not None:
                 return reading
             continue
-        files = _read_files(path / generation, wanted)
+        files = _read_files(path, os.path.join(path, generation), wanted)  # noqa: PTH118 - as in _mark
         if files is not None and _generation(path) == generation:
             return Reading(path, MappingProxyType(files), generation, _link=f"{path}/{_DATA}")
     raise LayoutInvalid("unstable", path.name, "the directory changes faster than it can be read")
@@ -112,14 +112,14 @@ def _generation(path: Path) -> str | None:
 def _read_plain(path: Path, wanted: Wanted) -> Reading | None:
     started = time.time_ns()
     before = _marks(path, ())
-    files = _read_files(path, wanted)
+    files = _read_files(path, str(path), wanted)
     if files is None:
         # Not there at all is an answer, unless it came or went meanwhile.
         return None if before[0][1] or _marks(path, ()) != before else Reading(path, {}, None, before)
     marks = _marks(path, files)
     if marks[:1] != before or _generation(path) is not None:
         return None
-    again = _read_files(path, files.__contains__)
+    again = _read_files(path, str(path), files.__contains__)
     if again != files or _marks(path, files) != marks:
         return None
     newest = max((max(stamp[-2:]) for _, stamp in marks if stamp), default=0)
@@ -139,26 +139,43 @@ def _mark(path: str) -> tuple[int, ...]:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _read_files(directory: Path, wanted: Wanted) -> dict[str, bytes] | None:
-    """Read the wanted files, or None where the directory, or one of them, vanished meanwhile."""
+def _read_files(path: Path, directory: str, wanted: Wanted) -> dict[str, bytes] | None:
+    """Read the wanted files of ``directory``, or None where it, or one of them, vanished meanwhile."""
     files: dict[str, bytes] = {}
+    count = 0
     try:
         with os.scandir(directory) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith(".."))
-        for name in names:
-            if wanted(name) and (directory / name).is_file():
-                with (directory / name).open("rb") as file:
-                    files[name] = file.read(MAX_FILE_BYTES + 1)
+            for entry in entries:
+                name = entry.name
+                if name.startswith(".."):
+                    continue
+                count += 1
+                if wanted(name) and entry.is_file():
+                    files[name] = _read_file(entry.path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         # The system's own words ("Permission denied"); the path is ours.
         raise LayoutInvalid(
-            "unreadable", directory.name, f"cannot be read ({(error.strerror or 'error').lower()})"
+            "unreadable", path.name, f"cannot be read ({(error.strerror or 'error').lower()})"
         ) from None
-    if len(names) > MAX_FILES:
-        raise LayoutInvalid("too-many-files", directory.name, f"expected at most {MAX_FILES} files")
+    if count > MAX_FILES:
+        raise LayoutInvalid("too-many-files", path.name, f"expected at most {MAX_FILES} files")
     for name, content in files.items():
         if len(content) > MAX_FILE_BYTES:
-            raise LayoutInvalid("too-large", f"{directory.name}/{name}", f"more than {MAX_FILE_BYTES} bytes")
-    return files
+            raise LayoutInvalid("too-large", f"{path.name}/{name}", f"more than {MAX_FILE_BYTES} bytes")
+    return dict(sorted(files.items()))
+
+
+def _read_file(path: str) -> bytes:
+    """Read a file, and of one that is too large a byte more than it may have."""
+    # Not open(): its buffers and its codec are most of the time that a small file takes.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = part = os.read(descriptor, MAX_FILE_BYTES + 1)
+        while part and len(content) <= MAX_FILE_BYTES:
+            part = os.read(descriptor, MAX_FILE_BYTES + 1 - len(content))
+            content += part
+    finally:
+        os.close(descriptor)
+    return content
