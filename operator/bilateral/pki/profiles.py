@@ -14,6 +14,7 @@ What a certificate is *for* is decided by whoever calls: :mod:`bilateral.pki.ser
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -98,6 +99,11 @@ def serial_text(serial: int) -> str:
 def spki_der(key: PublicKey) -> bytes:
     """The DER SubjectPublicKeyInfo: two keys are one key exactly when these bytes are equal."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def key_fingerprint(key: PublicKey) -> str:
+    """``SHA256:`` + hex over the SubjectPublicKeyInfo in DER: what people compare keys by."""
+    return f"SHA256:{hashlib.sha256(spki_der(key)).hexdigest()}"
 
 
 def is_same_name(one: x509.Name, other: x509.Name) -> bool:

@@ -22,9 +22,10 @@ from datetime import UTC, datetime
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from bilateral.pki.acceptance import accept_introduction
-from bilateral.pki.errors import PkiError
+from bilateral.pki.errors import ForeignIdentity, InvalidIntroduction, PkiError
 from bilateral.pki.introductions import Introduction, parse_introduction
-from bilateral.pki.pem import UNREADABLE, PublicKey
+from bilateral.pki.pem import UNREADABLE, PublicKey, verify_key_strength
+from bilateral.pki.profiles import key_fingerprint
 from bilateral.pki.revocations import RevocationList
 from bilateral.pki.services import Service
 from bilateral.protocol.reasons import Reason
@@ -70,6 +71,9 @@ def judge(
     try:
         introduction = parse_introduction(text)
         return _judge(introduction, public_key, pinned, now, revocations)
+    except ForeignIdentity as error:
+        sentence = _mismatch(parse_introduction(text), public_key)
+        return Refused(error.reason, error.cause, sentence)
     except PkiError as error:
         return Refused(error.reason, error.cause, str(error))
     except (*UNREADABLE, UnsupportedAlgorithm):
@@ -88,19 +92,28 @@ def _judge(
     revocations: Mapping[str, RevocationList],
 ) -> Accepted | Refused:
     authority = introduction.authority
-    moment = datetime.fromtimestamp(now, UTC)
     begins_at = int(max(introduction.not_before, authority.not_valid_before_utc).timestamp())
-    # Judged at a moment when the dates are right, so that only what is otherwise good is waited for.
+    ends_at = int(min(introduction.not_after, authority.not_valid_after_utc).timestamp()) + 1
+    # One that will hold is judged as of then, so that only what is otherwise good is waited for.
+    moment = max(now, begins_at) if begins_at < ends_at else now
     verified = accept_introduction(
         introduction,
         public_key,
         pinned,
-        max(moment, datetime.fromtimestamp(begins_at, UTC)),
+        datetime.fromtimestamp(moment, UTC),
         revocations=revocations.get(introduction.slug),
     )
     if now < begins_at:
         return Refused(
             Reason.INTRODUCTION_INVALID, "not-yet-valid", "the introduction is not valid yet", begins_at
         )
-    ends = min(introduction.not_after, authority.not_valid_after_utc)
-    return Accepted(verified, int(ends.timestamp()) + 1)
+    return Accepted(verified, ends_at)
+
+
+def _mismatch(introduction: Introduction, public_key: PublicKey) -> str:
+    """Both keys, so that people see which of their files is the wrong one."""
+    certified = verify_key_strength(introduction.certificate.public_key(), InvalidIntroduction)
+    return (
+        f"the introduction is for the key {key_fingerprint(certified)}, and the identity has "
+        f"{key_fingerprint(public_key)}"
+    )

@@ -34,7 +34,7 @@ from bilateral.pki.pem import (
     verify_key_strength,
     whole_second,
 )
-from bilateral.pki.profiles import is_same_name, spki_der
+from bilateral.pki.profiles import is_same_name, key_fingerprint, spki_der
 from bilateral.pki.revocations import is_revoked
 from bilateral.pki.subjects import parse_request
 from bilateral.protocol.reasons import Reason
@@ -89,11 +89,6 @@ def read_material(identity: WorkloadIdentity, view: IdentityView, moment: dateti
 def secret_type(identity: WorkloadIdentity) -> str:
     """The type of the identity's own Secret: a provided key is not in it."""
     return OPAQUE_TYPE if identity.has_provided_key else TLS_TYPE
-
-
-def key_fingerprint(key: PublicKey) -> str:
-    """``SHA256:`` + hex over the SubjectPublicKeyInfo in DER."""
-    return f"SHA256:{hashlib.sha256(spki_der(key)).hexdigest()}"
 
 
 def _is_ours(identity: WorkloadIdentity, held: SecretView) -> bool:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bilateral.pki.introductions import Introduction, issue_introduction, parse_introduction
+from bilateral.pki.profiles import key_fingerprint
 from bilateral.pki.revocations import Revocation, renew_revocation_list
 from bilateral.pki.services import Service
 from bilateral.protocol.reasons import Reason
@@ -131,7 +132,10 @@ def test_what_cannot_be_read_is_refused(text: str, cause: str) -> None:
 def test_another_key_and_another_authority_are_refused() -> None:
     foreign = ec.generate_private_key(ec.SECP256R1())
     other_key = issue_introduction(P256_AUTHORITY, request(foreign), (), HOUR, START).to_json()
-    assert refusal(other_key).reason is Reason.IDENTITY_KEY_MISMATCH
+    mismatch = refusal(other_key)
+    assert mismatch.reason is Reason.IDENTITY_KEY_MISMATCH
+    assert key_fingerprint(foreign.public_key()) in mismatch.sentence
+    assert key_fingerprint(OURS) in mismatch.sentence
     assert refusal(TEXT, pinned=frozenset()).reason is Reason.AUTHORITY_NOT_PINNED
 
 
