@@ -5,6 +5,9 @@ begun, and how many requests are made, is bounded by token buckets for each sour
 memory for sources is bounded too, the least recently seen is forgotten. A source is an IPv4
 address or an IPv6 /64, since a host is commonly given the whole of one.
 
+What all sources share, strangers could use up together. A source is known once an envelope from it
+was accepted: the known ones share limits of their own, and have some places to themselves.
+
 It knows no HTTP and no TLS, and no clock but the one that it is given.
 """
 
@@ -30,6 +33,8 @@ class LimitSettings:
     """
 
     max_connections: int = 256
+    known_connections: int = 64
+    """Further places, for known sources only."""
     max_connections_per_source: int = 128
     connections_per_second: float = 50.0
     connections_burst: int = 200
@@ -37,6 +42,7 @@ class LimitSettings:
     requests_burst: int = 200
     total_requests_per_second: float = 2000.0
     total_requests_burst: int = 4000
+    """The totals hold for all strangers together, and once more for all known sources together."""
 
 
 def parse_source(host: str) -> str:
@@ -104,7 +110,8 @@ class Gate:
         self._total = 0
         self._connections = TokenBuckets(settings.connections_per_second, settings.connections_burst, clock)
         self._requests = TokenBuckets(settings.requests_per_second, settings.requests_burst, clock)
-        self._all = TokenBuckets(settings.total_requests_per_second, settings.total_requests_burst, clock, 1)
+        self._all = TokenBuckets(settings.total_requests_per_second, settings.total_requests_burst, clock, 2)
+        self._known: OrderedDict[str, None] = OrderedDict()
 
     @property
     def connections(self) -> int:
@@ -115,8 +122,9 @@ class Gate:
         """Admit a connection from ``host``, before a byte is read; None when it is one too many."""
         source = parse_source(host)
         settings = self._settings
+        places = settings.max_connections + (settings.known_connections if source in self._known else 0)
         if (
-            self._total >= settings.max_connections
+            self._total >= places
             or self._open.get(source, 0) >= settings.max_connections_per_source
             or self._connections.take(source) > 0
         ):
@@ -134,6 +142,14 @@ class Gate:
         else:
             del self._open[source]
 
+    def welcome(self, source: str) -> None:
+        """Know a source from now on: a partner proved itself there."""
+        self._known[source] = None
+        self._known.move_to_end(source)
+        while len(self._known) > MAX_SOURCES:
+            self._known.popitem(last=False)
+
     def retry_after(self, source: str) -> float:
         """Take a request's token; 0.0, or the seconds after which another try may succeed."""
-        return self._requests.take(source) or self._all.take("")
+        share = "known" if source in self._known else "strangers"
+        return self._requests.take(source) or self._all.take(share)

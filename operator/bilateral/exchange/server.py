@@ -28,6 +28,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from bilateral.exchange.answers import Answer, build_problem, build_refusal
 from bilateral.exchange.authority import StatementHandler, StatementRoute
 from bilateral.exchange.connection import Connection, ConnectionSettings, count_head_bytes
+from bilateral.exchange.deadlines import limit
 from bilateral.exchange.errors import ExchangeError, Refusal
 from bilateral.exchange.handshakes import UNIFORM_REASONS, HandshakeHandler, HandshakeRoute
 from bilateral.exchange.introductions import IntroductionHandler, build_introduction_routes
@@ -43,6 +44,8 @@ _log = logging.getLogger(__name__)
 
 _MAX_RETRY_AFTER_SECONDS = 3600
 _GOODBYE_SECONDS = 1.0
+_NEVER = 3600.0
+"""asyncio's own limit of a TLS handshake; ours counts otherwise."""
 _VERSIONS = frozenset({HttpVersion10, HttpVersion11})
 _OUT_OF_SOCKETS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -195,13 +198,14 @@ class Endpoint:
             raise RuntimeError("the endpoint is not started")
         protocol = Connection(self._http, lease, self._settings.connection, self._observer.refused)
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: protocol,
-                connection,
-                ssl=self._context,
-                ssl_handshake_timeout=self._settings.tls_handshake_seconds,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS,
-            )
+            async with limit(self._settings.tls_handshake_seconds):
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: protocol,
+                    connection,
+                    ssl=self._context,
+                    ssl_handshake_timeout=_NEVER,
+                    ssl_shutdown_timeout=_GOODBYE_SECONDS,
+                )
         except OSError:
             # ssl.SSLError and a timeout are OSErrors: a caller that cannot or will not speak TLS
             # is no news, and what its library says is not ours to log.
@@ -222,6 +226,8 @@ class Endpoint:
         try:
             answer = await self._answer(request)
             self._observer.accepted()
+            if request.raw_path == HANDSHAKE_PATH:
+                self._gate.welcome(parse_source(request.remote or ""))
         except (ProtocolError, ExchangeError) as error:
             self._observer.refused(error.reason)
             answer = self._build_refusal(error)

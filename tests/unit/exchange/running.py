@@ -75,8 +75,10 @@ class Running:
     store: CertificateStore
     trust: ssl.SSLContext
 
-    def call(self, name: str = "trust.example") -> contextlib.AbstractAsyncContextManager[Caller]:
-        return calling(self.port, self.trust, name)
+    def call(
+        self, name: str = "trust.example", source: str = "127.0.0.1"
+    ) -> contextlib.AbstractAsyncContextManager[Caller]:
+        return calling(self.port, self.trust, name, source)
 
 
 @contextlib.asynccontextmanager

@@ -341,6 +341,33 @@ async def test_a_flood_leaves_room(credentials: Credentials) -> None:
         await until(lambda: run.endpoint.connections == 1)
 
 
+async def test_many_strangers_leave_a_known_partner_its_rate(credentials: Credentials) -> None:
+    """From an address where nobody proved himself yet, the total rate is shared with every stranger."""
+    clock = Clock()
+    limits = LimitSettings(total_requests_per_second=1.0, total_requests_burst=3)
+    async with running(credentials, EndpointSettings(limits=limits), clock) as run:
+        run.judge.anchors[THEM] = KEY.public_key
+        async with run.call() as known:
+            assert (await known.ask(post(envelope_of(KEY)))).status == 200
+            for number in range(4):
+                async with run.call(source=f"127.0.3.{number + 1}") as stranger:
+                    assert (await stranger.ask(post(b"{}"))).status == (400 if number < 2 else 429)
+            assert (await known.ask(post(envelope_of(KEY, timestamp=NOW + 1)))).status == 200
+
+
+async def test_a_refused_envelope_makes_nobody_known(credentials: Credentials) -> None:
+    limits = LimitSettings(max_connections=1, known_connections=1)
+    async with running(credentials, EndpointSettings(limits=limits)) as run, run.call() as caller:
+        assert (await caller.ask(post(envelope_of(KEY)))).status == 412
+        with pytest.raises(OSError):  # noqa: PT011 - a reset, however the kernel names it
+            async with run.call():
+                pass
+        run.judge.anchors[THEM] = KEY.public_key
+        assert (await caller.ask(post(envelope_of(KEY)))).status == 200
+        async with run.call():
+            pass
+
+
 async def test_of_a_hundred_copies_one_is_accepted(credentials: Credentials) -> None:
     async with running(credentials) as run:
         run.judge.anchors[THEM] = KEY.public_key

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilateral.exchange.limits import Gate, LimitSettings, TokenBuckets, parse_source
+from bilateral.exchange.limits import MAX_SOURCES, Gate, LimitSettings, TokenBuckets, parse_source
 
 
 @dataclass
@@ -123,3 +123,37 @@ def test_requests_are_limited_for_a_source_and_in_all() -> None:
     )
     assert [gate.retry_after("a") for _ in range(3)] == [0, 0, 1]
     assert [gate.retry_after("b") for _ in range(2)] == [0, 1]
+
+
+def test_strangers_use_up_no_share_of_known_sources() -> None:
+    gate = Gate(LimitSettings(total_requests_per_second=1.0, total_requests_burst=3), Clock())
+    gate.welcome("known")
+    assert [gate.retry_after(f"stranger-{number}") for number in range(4)] == [0, 0, 0, 1]
+    assert [gate.retry_after("known") for _ in range(4)] == [0, 0, 0, 1]
+
+
+def test_some_places_are_for_known_sources() -> None:
+    gate = Gate(LimitSettings(max_connections=2, known_connections=1), Clock())
+    gate.welcome("192.0.2.9")
+    strangers = [gate.admit(f"192.0.2.{number}") for number in range(3)]
+    assert [lease is None for lease in strangers] == [False, False, True]
+    assert gate.admit("192.0.2.9") is not None
+    assert gate.admit("192.0.2.9") is None
+    assert gate.admit("192.0.2.7") is None
+
+
+def test_known_sources_have_the_limits_of_one_source() -> None:
+    gate = Gate(
+        LimitSettings(requests_per_second=1.0, requests_burst=1, max_connections_per_source=1), Clock()
+    )
+    gate.welcome("192.0.2.9")
+    assert [gate.retry_after("192.0.2.9") for _ in range(2)] == [0, 1]
+    assert [gate.admit("192.0.2.9") is None for _ in range(2)] == [False, True]
+
+
+def test_of_known_sources_the_least_recently_welcomed_is_forgotten() -> None:
+    gate = Gate(LimitSettings(max_connections=0, known_connections=1), Clock())
+    gate.welcome("192.0.2.9")
+    for number in range(MAX_SOURCES):
+        gate.welcome(f"source-{number}")
+    assert gate.admit("192.0.2.9") is None

@@ -72,9 +72,11 @@ class Caller:
 
 
 @contextlib.asynccontextmanager
-async def calling(port: int, context: ssl.SSLContext, name: str = "trust.example") -> AsyncIterator[Caller]:
+async def calling(
+    port: int, context: ssl.SSLContext, name: str = "trust.example", source: str = "127.0.0.1"
+) -> AsyncIterator[Caller]:
     reader, writer = await asyncio.open_connection(
-        "127.0.0.1", port, ssl=context, server_hostname=name, ssl_shutdown_timeout=0.5
+        "127.0.0.1", port, ssl=context, server_hostname=name, ssl_shutdown_timeout=0.5, local_addr=(source, 0)
     )
     try:
         yield Caller(reader, writer)
