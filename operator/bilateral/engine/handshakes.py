@@ -7,11 +7,9 @@ anybody is told that it was accepted.
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import NoReturn
 
 from bilateral.engine.api import APIError
@@ -20,6 +18,7 @@ from bilateral.engine.clock import Clock, ClockGuard
 from bilateral.engine.log import Log
 from bilateral.engine.metrics import Metrics
 from bilateral.engine.objects import Decided, StatusWriter
+from bilateral.engine.turns import Turns
 from bilateral.engine.views import Domain, Views
 from bilateral.exchange.bearer import verify_token
 from bilateral.exchange.client import CertificateAuthority, Fingerprint, Outbound, Target, WebPKI
@@ -86,7 +85,7 @@ class Initiator:
             return Failed(Reason.TRUST_DOMAIN_NOT_READY)
         try:
             envelope = build_own_envelope(domain, peer.spec.kernel_id, self._guard.now())
-            answer = await self._outbound.post_handshake(self._target(peer), envelope.to_json())
+            answer = await self._outbound.post_handshake(self.build_target(peer), envelope.to_json())
             return Received(parse_envelope(answer), Direction.ANSWER)
         except OutboundError as error:
             return Failed(error.reason, error.skew_seconds, error.retry_after or 0)
@@ -97,7 +96,13 @@ class Initiator:
         except ProtocolError:
             return Failed(Reason.ANSWER_INVALID)
 
-    def _target(self, peer: FederationPeer) -> Target:
+    @property
+    def outbound(self) -> Outbound:
+        """The client with which partners are asked."""
+        return self._outbound
+
+    def build_target(self, peer: FederationPeer) -> Target:
+        """Where a partner is asked, how it is known, and what it is shown. Raises OutboundError."""
         endpoint = peer.spec.endpoint
         if endpoint is None:
             raise OutboundError(Reason.INVALID_SPEC)
@@ -136,7 +141,7 @@ class Responder:
         self._guard = guard
         self._clock = clock
         self._on_accepted = on_accepted
-        self._turns = _Turns()
+        self._turns = Turns()
         self._budgets: OrderedDict[Key, tuple[float, float]] = OrderedDict()
         self.ready = False
 
@@ -229,24 +234,3 @@ class Responder:
         )
         accept_envelope(envelope, terms, None, self._guard.now())
         raise MissingTrustAnchor(envelope.challenge.local_kernel_id)
-
-
-class _Turns:
-    """One at a time for each key: of a hundred copies of an envelope, the first is judged first."""
-
-    def __init__(self) -> None:
-        self._locks: dict[Key, asyncio.Lock] = {}
-        self._users: Counter[Key] = Counter()
-
-    @asynccontextmanager
-    async def take(self, key: Key) -> AsyncIterator[None]:
-        """Wait for our turn with ``key``."""
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        self._users[key] += 1
-        try:
-            async with lock:
-                yield
-        finally:
-            self._users[key] -= 1
-            if not self._users[key]:
-                del self._users[key], self._locks[key]

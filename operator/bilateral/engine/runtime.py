@@ -25,6 +25,7 @@ from bilateral.engine.events import EventRecorder
 from bilateral.engine.handshakes import Initiator, Responder
 from bilateral.engine.health import HealthServer, LoopMonitor
 from bilateral.engine.intake import Intake
+from bilateral.engine.introductions import IntroductionDesk
 from bilateral.engine.issued import IssuedRecords
 from bilateral.engine.lists import PeerLists
 from bilateral.engine.log import Log
@@ -119,12 +120,14 @@ class Runtime:
         self._responder = Responder(
             self._cache, self._views, statuses, self._guard, clock, lookers.peers.accepted
         )
+        self._desk = IntroductionDesk(self._api, self._cache, self._views, self._guard, self._intake.event)
         self._endpoint = Endpoint(
             self._responder,
             self._certificates,
             EndpointSettings(refusals=settings.refusals, minimum_tls=tls),
             self.metrics,
             clock=clock.monotonic,
+            introductions=self._desk,
         )
         namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self.watches = Watches(
@@ -195,7 +198,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """End within five seconds, with nothing half done and the Lease released."""
-        self._responder.ready = False
+        self._responder.ready = self._desk.ready = False
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.gather(self._filling, return_exceptions=True)
@@ -215,7 +218,7 @@ class Runtime:
         await self.watches.wait_filled()
         self._witness_pins()
         self._refresh_endpoint()
-        self._responder.ready = True
+        self._responder.ready = self._desk.ready = True
         port = await self._endpoint.start(*self._settings.listen)
         self._listening = True
         log.info(

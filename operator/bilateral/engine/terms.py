@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
+from bilateral.resources.labels import REQUEST_LABEL, REQUESTER_LABEL
+
 Object: TypeAlias = dict[str, Any]
 
 
@@ -36,6 +38,9 @@ KIND_NAMES: Mapping[Kind, str] = {
 AUTHORITIES = "authorities"
 """The kind of the queue's keys for what a TrustDomain's authorities have signed and withdrawn."""
 
+AUDIENCES = "audiences"
+"""The kind of the queue's keys for who may see the services of a namespace; such a key has no name."""
+
 
 class Key(NamedTuple):
     """One object."""
@@ -56,6 +61,8 @@ class Index(StrEnum):
     DOMAIN_BY_KERNEL_ID = "domain-by-kernel-id"  # (kernel id,): kernel ids are unique in the cluster
     REFERS_TO_SECRET = "refers-to-secret"  # noqa: S105 - (namespace, Secret): who reads it
     IDENTITIES_OF_DOMAIN = "identities-of-domain"  # (namespace, trust domain)
+    HAS_OUTPUTS = "has-outputs"  # (namespace,): identities whose Secrets are written
+    HAS_CHAIN = "has-chain"  # (namespace, slug): identities that an authority has signed
     SEES_SERVICE = "sees-service"  # (namespace, TrustedService or EVERY): identities that may see it
     ADMITS_PEER = "admits-peer"  # (namespace, peer): identities that a partner's parties may connect to
     SERVICES_OF_PEER = "services-of-peer"  # (namespace, peer): run by it, or shown its chain
@@ -63,6 +70,8 @@ class Index(StrEnum):
     INTRODUCTIONS_OF_IDENTITY = "introductions-of-identity"  # (namespace, identity)
     INTRODUCTIONS_OF_PEER = "introductions-of-peer"  # (namespace, peer)
     INTRODUCTIONS_OF_DOMAIN = "introductions-of-domain"  # (namespace, trust domain): those that it issues
+    INTRODUCTION_BY_REQUEST = "introduction-by-request"  # (namespace, UID of the peer, id): asked for online
+    REQUESTS_PENDING = "requests-pending"  # (namespace, UID of the peer): asked for online, not yet decided
 
 
 EVERY = "*"
@@ -126,6 +135,11 @@ def _workload_identity(key: Key, obj: Object) -> Iterator[IndexTerm]:
     listed = services.get("mode") == "Listed"
     for service in services.get("names") or () if listed else (EVERY,):
         yield Index.SEES_SERVICE, (key.namespace, str(service))
+    status = obj.get("status") or {}
+    if status.get("contentHash"):
+        yield Index.HAS_OUTPUTS, (key.namespace,)
+    for chain in status.get("chains") or ():
+        yield Index.HAS_CHAIN, (key.namespace, str(chain.get("slug")))
     for peer in spec.get("clients") or ():
         yield Index.ADMITS_PEER, (key.namespace, str(peer))
     secret = (spec.get("key") or {}).get("secretName")
@@ -152,6 +166,12 @@ def _introduction(key: Key, obj: Object) -> Iterator[IndexTerm]:
         yield Index.INTRODUCTIONS_OF_IDENTITY, (key.namespace, str(identity))
     for peer in {form.get("peer") for form in (issue, accept, request)} - {None}:
         yield Index.INTRODUCTIONS_OF_PEER, (key.namespace, str(peer))
+    labels = obj["metadata"].get("labels") or {}
+    if "peer" in issue and REQUEST_LABEL in labels and REQUESTER_LABEL in labels:
+        requester = str(labels[REQUESTER_LABEL])
+        yield Index.INTRODUCTION_BY_REQUEST, (key.namespace, requester, str(labels[REQUEST_LABEL]))
+        if issue.get("approval", "Pending") == "Pending":
+            yield Index.REQUESTS_PENDING, (key.namespace, requester)
     secret = _secret_name(accept.get("introductionSecretRef"))
     if secret is not None:
         yield Index.REFERS_TO_SECRET, (key.namespace, secret)

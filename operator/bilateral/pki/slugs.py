@@ -41,10 +41,11 @@ def build_slug(authority: x509.Certificate) -> str:
     key = authority.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     # Both are DER, which says where it ends: no other pair has the same concatenation.
     key_id = hashlib.sha256(authority.subject.public_bytes() + key).hexdigest()[:KEY_ID_DIGITS]
-    return f"{_short_name(authority.subject)}-{key_id}"
+    return f"{build_short_name(authority.subject)}-{key_id}"
 
 
-def _short_name(name: x509.Name) -> str:
+def build_short_name(name: x509.Name) -> str:
+    """Reduce the most telling attribute to at most 42 of ``a-z``, ``0-9`` and ``-``; ``ca`` where nothing is left."""
     for oid in _TELLING:
         for attribute in name.get_attributes_for_oid(oid):
             if isinstance(attribute.value, str) and (text := _ascii(attribute.value)):

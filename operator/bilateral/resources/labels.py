@@ -32,6 +32,12 @@ ORIGIN_LABEL = f"{GROUP}/origin"
 ORIGIN_ONLINE = "online"
 """Value of `ORIGIN_LABEL`: a partner's operator asked for it, and fetches what was signed."""
 
+REQUEST_LABEL = f"{GROUP}/request"
+"""On an Introduction that a partner's operator asked for: the id that the request was answered with."""
+
+REQUESTER_LABEL = f"{GROUP}/requester"
+"""On an Introduction that a partner's operator asked for: the UID of the FederationPeer that asked."""
+
 RECONCILE_NOW = f"{GROUP}/reconcile-now"
 """Annotation: a new value asks for a look now; it is echoed in ``status.reconciledNow`` when done."""
 
