@@ -40,6 +40,7 @@ _READ_LABEL: Final = (
     f"`{labels.SECRET_REFERENCED}` lets the operator read a Secret of yours; `{labels.SECRET_OWNED}` is on those that "
     "it made. It sees no others."
 )
+_ORIGIN: Final = f"`{labels.ORIGIN_ONLINE}`: a partner's operator asked for it, and fetches what was signed."
 _LOOK_NOW: Final = (
     f"A new value asks for a look now. Its first {labels.RECONCILE_NOW_MAX_LENGTH} characters are echoed in "
     "`status.reconciledNow` when that is done."
@@ -50,7 +51,8 @@ _OFFER: Final = (
 )
 _MARKS: Final = (
     (f"label `{labels.SECRET_LABEL}`", "Secrets", _READ_LABEL),
-    (f"annotation `{labels.RECONCILE_NOW}`", "both kinds", _LOOK_NOW),
+    (f"label `{labels.ORIGIN_LABEL}`", "Introduction", _ORIGIN),
+    (f"annotation `{labels.RECONCILE_NOW}`", "every kind", _LOOK_NOW),
     (f"annotation `{labels.ENVELOPE_ANNOTATION}`", "FederationPeer", _OFFER),
 )
 
