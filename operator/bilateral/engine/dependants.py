@@ -46,13 +46,19 @@ def find_owner(cache: Cache, secret: Key) -> Key | None:
 def find_dependants(cache: Cache, key: Key) -> set[Key]:
     """Everybody of our kinds who looks at ``key``, as the cache has it now; not ``key`` itself."""
     found = set(_FINDERS[Kind(key.kind)](cache, key))
-    found |= find_rivals(cache, key)
+    for rival in find_rivals(cache, key):
+        found.add(rival)
+        if rival.kind == Kind.TRUSTED_SERVICE:  # whose alias it is now, those hear that may see it
+            found.update(_of_service(cache, rival))
     found.discard(key)
     return found
 
 
 def _of_secret(cache: Cache, key: Key) -> Iterator[Key]:
-    yield from cache.find(Index.REFERS_TO_SECRET, key.namespace, key.name)
+    for reader in cache.find(Index.REFERS_TO_SECRET, key.namespace, key.name):
+        yield reader
+        if reader.kind == Kind.TRUSTED_SERVICE:  # its token is in the Secrets of those that may see it
+            yield from _of_service(cache, reader)
     owner = find_owner(cache, key)
     if owner is None:
         return

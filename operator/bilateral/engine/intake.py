@@ -15,7 +15,7 @@ from bilateral.engine.dependants import find_dependants, find_owner
 from bilateral.engine.lists import PeerLists
 from bilateral.engine.metrics import Metrics
 from bilateral.engine.queue import Lane, WorkQueue
-from bilateral.engine.terms import AUTHORITIES
+from bilateral.engine.terms import AUDIENCES, AUTHORITIES
 from bilateral.engine.views import Domain, Views
 
 DELETED = "DELETED"
@@ -72,13 +72,14 @@ class Intake:
             self._queue.add(Key(AUTHORITIES, key.namespace, key.name))
 
     def domain_changed(self, key: Key) -> None:
-        """Queue the peers of a TrustDomain, if what they can see of it is another than before."""
+        """Queue the peers and authorities of a TrustDomain, if what they can see of it is another than before."""
         self._refresh_endpoint()
         facts = _facts_of(self._views.domain(key.namespace, key.name))
         if self._facts.get(key) == facts:
             return
         self._facts[key] = facts
         self._lists.ask(key.namespace, key.name)
+        self._queue.add(Key(AUTHORITIES, key.namespace, key.name))
         for peer in self._cache.find(Index.PEERS_OF_DOMAIN, key.namespace, key.name):
             self._queue.add(peer)
 
@@ -86,9 +87,13 @@ class Intake:
         """Take in what we wrote ourselves: whoever wrote it has looked, the others look now."""
         metadata = obj["metadata"]
         key = Key(kind, metadata["namespace"], metadata["name"])
+        if kind is Kind.TRUSTED_SERVICE:
+            self._cache.put(kind, obj)  # a status only: whoever may see a service does not look at that
+            return
         before = find_dependants(self._cache, key)
         if self._cache.put(kind, obj):
             self._queue_all((before | find_dependants(self._cache, key)) - {find_owner(self._cache, key)})
+            self._ask_for_audience(key)
 
     def _remove(self, key: Key, uid: str | None) -> None:
         dependants = find_dependants(self._cache, key)
@@ -105,6 +110,7 @@ class Intake:
 
     def _follow(self, key: Key, dependants: Iterable[Key]) -> None:
         """Queue an object that changed or went, and those that can see it."""
+        self._ask_for_audience(key)
         if key.kind != Kind.SECRET and key in self._cache:
             self._queue.add(key, lane=Lane.FAST)
             for each in self._authorities(key):
@@ -123,6 +129,11 @@ class Intake:
                 self.domain_changed(key)
                 self._lists.ask(key.namespace, key.name)
                 self._queue.add(Key(AUTHORITIES, key.namespace, key.name))
+
+    def _ask_for_audience(self, key: Key) -> None:
+        """Have it counted anew who may see the services, when an identity changed."""
+        if key.kind == Kind.WORKLOAD_IDENTITY:
+            self._queue.add(Key(AUDIENCES, key.namespace, ""))
 
     def _authorities(self, key: Key) -> set[Key]:
         """The authorities that may have signed something for an object, or for a partner's parties."""
@@ -152,5 +163,6 @@ def _facts_of(domain: Domain | None) -> str:
         view.trust_domain.spec.model_dump_json(include={"kernel_id", "handshake"}),
         "" if view.public_key is None else view.public_key.canonical,
         "" if view.seal_key is None else hashlib.sha256(view.seal_key).hexdigest(),
+        "" if domain.authority is None else domain.authority.fingerprint,
     )
     return "\n".join(parts)

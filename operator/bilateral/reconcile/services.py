@@ -11,6 +11,7 @@ Rules (resources.md, TrustedService; security.md R-T1, R-T6):
   same namespace is refused: pods would mean the other.
 - A service is shown exactly one chain: by the first authority that the identity has one of, in the order
   of the object and newest generation first; where it has none, the newest is asked for.
+- A bearer token counts only from a Secret with the label ``bilateral.dev/secret: referenced``.
 - Authorities past their end are not handed to pods; when none is left the service is refused.
 
 A service that an introduction carries is resolved by the same table: :func:`resolve_introduced`.
@@ -18,6 +19,7 @@ A service that an introduction carries is resolved by the same table: :func:`res
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,6 +46,7 @@ from bilateral.pki.verifiers import (
     select_verifier,
 )
 from bilateral.protocol.reasons import Reason
+from bilateral.reconcile.outcome import SecretView
 from bilateral.reconcile.partners import Partner
 from bilateral.resources.trustedservice import TrustedService, VerifierSpec
 from bilateral.resources.workloadidentity import OWN_AUTHORITY
@@ -61,6 +64,18 @@ class Token:
 
 NO_TOKEN = Token(None)
 """No bearer token is asked for."""
+
+_TOKEN = re.compile(rb"[!-~]{1,4096}")
+
+
+def read_token(secret: SecretView | None, key: str) -> Token:
+    """Read a bearer token from a Secret; one line break at its end is an editor's, and does not count."""
+    if secret is None or not secret.referenced or key not in secret.data:
+        return Token(None, Reason.SECRET_NOT_FOUND)
+    value = secret.data[key].removesuffix(b"\n").removesuffix(b"\r")
+    if _TOKEN.fullmatch(value) is None:
+        return Token(None, Reason.TOKEN_INVALID)
+    return Token(value.decode("ascii"))
 
 
 @dataclass(frozen=True, slots=True)

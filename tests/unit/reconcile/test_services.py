@@ -16,6 +16,7 @@ from bilateral.pki.names import rfc4514_name
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import ConfiguredCA, PeerCA, PinnedFingerprint, PinnedRawKey, WebPKI
 from bilateral.protocol.reasons import Reason
+from bilateral.reconcile.outcome import SecretView
 from bilateral.reconcile.partners import Partner
 from bilateral.reconcile.services import (
     OWN,
@@ -26,6 +27,7 @@ from bilateral.reconcile.services import (
     Token,
     build_entry,
     merge_services,
+    read_token,
     resolve_introduced,
     resolve_service,
     select_chain,
@@ -322,6 +324,35 @@ def test_without_its_token_a_service_is_refused(problem: Reason | None) -> None:
     view = ServiceView(partner=partner(LEAF), token=Token(None, problem))
     found = resolve_service(wanted, view, NOW)
     assert found == ServiceRefused("org2-api", problem or Reason.SECRET_NOT_FOUND)
+
+
+def secret(value: bytes, *, referenced: bool = True, key: str = "token") -> SecretView:
+    return SecretView("org2-token", "uid", "1", None, referenced, "Opaque", {key: value})
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (None, Token(None, Reason.SECRET_NOT_FOUND)),
+        (secret(b"abc", referenced=False), Token(None, Reason.SECRET_NOT_FOUND)),
+        (secret(b"abc", key="other"), Token(None, Reason.SECRET_NOT_FOUND)),
+        (secret(b"abc"), Token("abc")),
+        (secret(b"abc\n"), Token("abc")),
+        (secret(b"abc\r\n"), Token("abc")),
+        (secret(b"~" * 4096), Token("~" * 4096)),
+        *(
+            (secret(value), Token(None, Reason.TOKEN_INVALID))
+            for value in (
+                b"", b"\n", b"a b", b"abc\n\n", b" abc", b"a\r\nX-Header: 1", "café".encode(),
+                b"\xff", b"a\x00", b"a" * 4097,
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_token_is_printable_ascii_of_a_secret_that_was_opened_to_us(
+    found: SecretView | None, expected: Token
+) -> None:
+    assert read_token(found, "token") == expected
 
 
 def test_no_token_leaves_with_a_refusal() -> None:
