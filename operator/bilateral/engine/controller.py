@@ -75,9 +75,7 @@ class Controller:
 
     async def look(self, key: Key) -> None:
         """Look at one key now, in the way of its kind."""
-        looker = self._lookers.get(key.kind)
-        if looker is not None:
-            await looker.look(key)
+        await self._lookers[key.kind].look(key)
 
     async def _work(self) -> None:
         while True:
