@@ -319,10 +319,6 @@ ADVICE: Mapping[Reason, Advice] = {
     # Identities, services and introductions.
     Reason.ISSUED: Advice("the certificate is signed and in date"),
     Reason.IDENTITY_PENDING: Advice("its certificate is being made", _WAIT),
-    Reason.IDENTITY_EXPIRED: Advice(
-        "the certificate is past its end and could not be renewed",
-        "Yours: see the TrustDomain's conditions; the next certificate is made as soon as it may sign.",
-    ),
     Reason.RECORD_PENDING: Advice("what is to be signed is being recorded first", _WAIT),
     Reason.OUTPUTS_WRITTEN: Advice("its Secrets are written"),
     Reason.OUTPUT_TOO_LARGE: Advice(

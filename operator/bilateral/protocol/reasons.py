@@ -98,7 +98,6 @@ class Reason(StrEnum):
     ISSUED = "Issued"
     AWAITING_IDENTITY = "AwaitingIdentity"
     IDENTITY_PENDING = "IdentityPending"
-    IDENTITY_EXPIRED = "IdentityExpired"
     RECORD_PENDING = "RecordPending"
     OUTPUTS_WRITTEN = "OutputsWritten"
     OUTPUT_TOO_LARGE = "OutputTooLarge"

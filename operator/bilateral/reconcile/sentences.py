@@ -111,8 +111,6 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.OUTPUTS_PENDING: "The Secrets that follow from this object are being written.",
     Reason.ISSUED: "The certificate is signed and in date.",
     Reason.IDENTITY_PENDING: "The certificate is being made.",
-    Reason.IDENTITY_EXPIRED: "The certificate is past its end and could not be renewed; the other "
-    "conditions say why.",
     Reason.RECORD_PENDING: "What is to be signed is being recorded; it leaves when that is done.",
     Reason.OUTPUTS_WRITTEN: "The Secrets that follow from this object are written.",
     Reason.OUTPUT_TOO_LARGE: "A Secret would be larger than one may be (1 MiB); its old content stays. "

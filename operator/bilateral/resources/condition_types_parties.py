@@ -17,11 +17,9 @@ def _each_once(*reasons: Reason) -> tuple[Reason, ...]:
     return tuple(dict.fromkeys(reasons))
 
 
-_PEER_REFUSED: Final = _each_once(
-    Reason.PEER_NOT_FOUND,
-    *PEER_WITHHELD,
-    *(reason for reason in HANDSHAKE_FAILURES if reason is not Reason.INTERNAL_ERROR),
-)
+_PEER_REFUSED: Final = (Reason.PEER_NOT_FOUND, Reason.KERNEL_ID_MISMATCH, *PEER_WITHHELD)
+"""Why nothing may be derived from the peer that is named."""
+
 _AUTHORITY: Final = (
     Reason.TRUST_DOMAIN_NOT_FOUND,
     Reason.TRUST_DOMAIN_NOT_READY,
@@ -38,7 +36,6 @@ _AUTHORITY: Final = (
 _IDENTITY_ISSUED: Final = _each_once(
     Reason.ISSUED,
     Reason.IDENTITY_PENDING,
-    Reason.IDENTITY_EXPIRED,
     Reason.SUBJECT_REFUSED,
     Reason.KEY_INVALID,
     Reason.SECRET_NOT_FOUND,
@@ -162,6 +159,7 @@ _SIGNED: Final = _each_once(
     *_NOT_ACCEPTED,
     *_AUTHORITY,
     *_PEER_REFUSED,
+    *HANDSHAKE_FAILURES,
     *REFUSED_SPEC,
 )
 _INSTALLED: Final = _each_once(
@@ -178,6 +176,7 @@ _INSTALLED: Final = _each_once(
     Reason.NOT_OBSERVED,
     Reason.INTERNAL_ERROR,
     *_PEER_REFUSED,
+    *HANDSHAKE_FAILURES,
     *REFUSED_SPEC,
 )
 
