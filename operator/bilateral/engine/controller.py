@@ -6,7 +6,8 @@ Rules:
   in any order, they lead to the same state, for every look starts from the cache.
 - Only the holder of the Lease looks and writes. It asks whether it still holds before every write
   that extends trust; the end of trust is written without asking, for it harms nobody.
-- A failure delays one key, with back-off, and nothing else.
+- A failure delays one key, with back-off, and nothing else. What failed because the API server
+  gave no answer is done as soon as it is heard of again.
 
 How a kind is looked at is in :mod:`bilateral.engine.lookers`; which keys follow from which change
 in :mod:`~bilateral.engine.dependants`.
@@ -15,11 +16,11 @@ in :mod:`~bilateral.engine.dependants`.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from bilateral.engine.api import APIError
+from bilateral.engine.api import APIError, Unreachable
+from bilateral.engine.backoff import Backoff
 from bilateral.engine.cache import Key
 from bilateral.engine.clock import Clock
 from bilateral.engine.log import Log
@@ -29,8 +30,6 @@ from bilateral.engine.objects import Decided
 from bilateral.engine.queue import WorkQueue
 from bilateral.protocol.reasons import Reason
 
-MAX_BACKOFF_SECONDS = 60.0
-FIRST_BACKOFF_SECONDS = 0.25
 STOP_SECONDS = 3.0
 
 log = Log("controller")
@@ -53,7 +52,7 @@ class Controller:
         self._clock = clock
         self._metrics = metrics
         self._holds = holds
-        self._failures: dict[Key, int] = {}
+        self._backoff: Backoff[Key] = Backoff()
         self._workers: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -73,6 +72,16 @@ class Controller:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
+    def begin_anew(self) -> None:
+        """This replica begins to lead: what failed before does not delay anything."""
+        self._backoff.clear()
+
+    def api_answers(self) -> None:
+        """The API server was heard of: what it gave no answer to is tried again now."""
+        if self._holds():
+            for key in self._backoff.take_unanswered():
+                self._queue.add(key)
+
     async def look(self, key: Key) -> None:
         """Look at one key now, in the way of its kind."""
         await self._lookers[key.kind].look(key)
@@ -83,12 +92,14 @@ class Controller:
             try:
                 if not self._stopping and self._holds():
                     await self.look(key)
-                    self._failures.pop(key, None)
+                    self._backoff.succeeded(key)
                     self._metrics.reconciles.labels(key.kind, "done").inc()
             except Decided:
                 self._queue.add(key)
             except APIError as error:
-                self._back_off(key, error.retry_after_seconds)
+                self._back_off(
+                    key, at_least=error.retry_after_seconds, answered=not isinstance(error, Unreachable)
+                )
                 log.warning("the API server did not do it", kind=key.kind, name=key.name, status=error.status)
             except Exception as error:  # noqa: BLE001 - a fault with one object must not end the worker
                 self._back_off(key)
@@ -103,9 +114,7 @@ class Controller:
             finally:
                 self._queue.done(key)
 
-    def _back_off(self, key: Key, at_least: float = 0.0) -> None:
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        longest = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**failures)
-        delay = max(at_least, random.uniform(longest / 2, longest))  # noqa: S311 - jitter, not a secret
+    def _back_off(self, key: Key, *, at_least: float = 0.0, answered: bool = True) -> None:
+        delay = self._backoff.failed(key, at_least=at_least, answered=answered)
         self._queue.add(key, due=self._clock.monotonic() + delay)
         self._metrics.reconciles.labels(key.kind, "failed").inc()

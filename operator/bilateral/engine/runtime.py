@@ -135,6 +135,7 @@ class Runtime:
             tuple((kind, namespace) for kind in Kind for namespace in namespaces),
             self._take_in,
             self._intake.listed,
+            self._controller.api_answers,
         )
         self._monitor = LoopMonitor(clock, self._tick)
         self._health = HealthServer(clock, self.watches, self._monitor, self.metrics, lambda: self._listening)
@@ -252,6 +253,7 @@ class Runtime:
     def _lead(self, leading: bool) -> None:
         self.metrics.leading.set(leading)
         if leading:
+            self._controller.begin_anew()
             self._intake.everything()
         else:
             self._queue.clear()

@@ -51,11 +51,13 @@ class Watches:
         expected: tuple[tuple[Kind, str | None], ...],
         on_objects: Callable[[Kind, list[dict[str, Any]]], None],
         on_listed: Callable[[Kind, str | None, set[str], str], None],
+        on_opened: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._streams = {resource: _Stream() for resource in expected}
         self._on_objects = on_objects
         self._on_listed = on_listed
+        self._on_opened = on_opened
         self._all_filled = asyncio.Event()
 
     async def wait_filled(self) -> None:
@@ -91,6 +93,11 @@ class Watches:
             uids, stream.uids = stream.uids, set()
             self._on_listed(*resource, uids, metadata.get("resourceVersion", ""))
         return True
+
+    def opened(self, resource: tuple[Kind, str | None]) -> None:
+        """A watch was opened, for the first time or again: the API server answers."""
+        self.heard(resource)
+        self._on_opened()
 
     def heard(self, resource: tuple[Kind, str | None]) -> None:
         """A watch was opened, or carried something."""
@@ -139,7 +146,7 @@ def _response_class(watches: Watches) -> type[aiohttp.ClientResponse]:
                 # what is unavailable it asks for again.
                 self.status = 503
             if resource is not None and self.status == 200 and self.url.query.get("watch") == "true":
-                watches.heard(resource)
+                watches.opened(resource)
                 # kopf reads a watch through iter_chunked alone.
                 self.content = _ObservedContent(self.content, lambda: watches.heard(resource))  # type: ignore[assignment]
             return started

@@ -96,3 +96,14 @@ def test_the_quietest_watch_counts(watches: Watches, clock: FakeClock) -> None:
 def test_what_is_not_ours_is_passed_over(watches: Watches, heard: Heard) -> None:
     assert not watches.page((Kind.SECRET, "elsewhere"), page("x"), first=True)
     assert heard.objects == []
+
+
+def test_a_watch_that_opens_tells_that_the_api_server_answers(clock: FakeClock) -> None:
+    told: list[None] = []
+    watches = Watches(clock, (PEERS,), lambda *_: None, lambda *_: None, lambda: told.append(None))
+    watches.page(PEERS, page(), first=True)
+    assert (watches.filled, told) == (False, [])
+    watches.opened(PEERS)
+    assert (watches.filled, told) == (True, [None])
+    watches.heard(PEERS)
+    assert told == [None]
