@@ -25,7 +25,7 @@ class ClusterChoice:
 
 
 class Cluster(Protocol):
-    """Reads and annotates objects in one namespace. Every method raises ClusterError or NotThereError."""
+    """Reads, creates and annotates objects in one namespace. Every method raises ClusterError or NotThereError."""
 
     @property
     def namespace(self) -> str:
@@ -38,6 +38,10 @@ class Cluster(Protocol):
 
     def list(self, plural: str, *, all_namespaces: bool = False) -> list[Object]:
         """Read all objects of one kind of ours, in the namespace or everywhere."""
+        ...
+
+    def create(self, plural: str, obj: Object) -> Object:
+        """Create an object of ours from its manifest and return it. Raises AlreadyThereError."""
         ...
 
     def annotate(self, plural: str, name: str, key: str, value: str) -> Object:

@@ -2,11 +2,13 @@
 
 ::
 
-    CLIError                 exit code
-    ├── AnswerNoError        1   the question was understood and the answer is no
-    │   └── NotThereError    1   the object that was named does not exist
-    ├── InputError           2   an argument or a file is not what it should be
-    └── ClusterError         3   the API server cannot be reached, or does not permit it
+    CLIError                    exit code
+    ├── AnswerNoError           1   the question was understood and the answer is no
+    │   ├── NotThereError       1   the object that was named does not exist
+    │   └── AlreadyThereError   1   an object of that name exists already
+    ├── InputError              2   an argument or a file is not what it should be
+    └── ClusterError            3   the API server cannot be reached
+        └── NotPermittedError   3   it does not permit what was asked
 
 The line says what was found, what was expected and what to do. Code 2 is also click's own, for wrong
 options; code 70 is a fault of ours.
@@ -45,6 +47,10 @@ class NotThereError(AnswerNoError):
     """The named object does not exist."""
 
 
+class AlreadyThereError(AnswerNoError):
+    """An object of that name exists already."""
+
+
 class InputError(CLIError):
     """An argument, or the content of a file, is not what it should be."""
 
@@ -55,6 +61,10 @@ class ClusterError(CLIError):
     """The API server cannot be reached, or does not permit what was asked."""
 
     exit_code = 3
+
+
+class NotPermittedError(ClusterError):
+    """The API server does not permit what was asked."""
 
 
 def unusable_key(error: ProtocolError, hint: str = "") -> InputError:

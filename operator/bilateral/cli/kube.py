@@ -18,7 +18,7 @@ from typing import Any, cast
 import yaml
 
 from bilateral.cli.cluster import ClusterChoice, Object
-from bilateral.cli.errors import CLIError, ClusterError, NotThereError
+from bilateral.cli.errors import AlreadyThereError, CLIError, ClusterError, NotPermittedError, NotThereError
 from bilateral.resources.labels import FIELD_MANAGER, GROUP, VERSION
 
 CONNECT_SECONDS = 5
@@ -131,6 +131,22 @@ class KubernetesCluster:
             return self._objects.list_cluster_custom_object(GROUP, VERSION, plural, **rest)
         return self._objects.list_namespaced_custom_object(GROUP, VERSION, self._namespace, plural, **rest)
 
+    def create(self, plural: str, obj: Object) -> Object:
+        """Create an object of ours."""
+        return self._ask(
+            f"create {plural}",
+            f"{plural}/{obj['metadata']['name']}",
+            lambda: self._objects.create_namespaced_custom_object(
+                GROUP,
+                VERSION,
+                self._namespace,
+                plural,
+                obj,
+                field_manager=f"{FIELD_MANAGER}-cli",
+                _request_timeout=_TIMEOUT,
+            ),
+        )
+
     def annotate(self, plural: str, name: str, key: str, value: str) -> Object:
         """Set one annotation by a merge patch, which touches nothing else."""
         return self._ask(
@@ -201,9 +217,11 @@ class KubernetesCluster:
                 "the API server does not know you: the credentials in the kubeconfig are refused"
             )
         if status == 403:
-            return ClusterError(
+            return NotPermittedError(
                 f"you may not {verb} in namespace {self._namespace}: ask the cluster's administrator for it"
             )
+        if status == 409 and name is not None:
+            return AlreadyThereError(f"{name} exists already in namespace {self._namespace}")
         if status in {400, 422}:
             return ClusterError(f"the API server refuses to {verb} as asked (HTTP {status})")
         return ClusterError(f"the API server answered {status} to {verb}: try again, then look at its log")

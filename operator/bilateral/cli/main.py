@@ -19,6 +19,8 @@ from bilateral.cli.did import did
 from bilateral.cli.errors import INTERNAL_EXIT_CODE, AnswerNoError, CLIError
 from bilateral.cli.export import export
 from bilateral.cli.handshake import handshake
+from bilateral.cli.intro import intro
+from bilateral.cli.introduce import introduce
 from bilateral.cli.invocation import Invocation, context_option, kubeconfig_option, namespace_option
 from bilateral.cli.key import key
 from bilateral.cli.layout import layout
@@ -121,7 +123,7 @@ def crds() -> None:
     click.echo("---\n".join(documents), nl=False)
 
 
-for command in (status, export, handshake, did, key, layout, operator):
+for command in (status, export, handshake, introduce, intro, did, key, layout, operator):
     cli.add_command(command)
 
 

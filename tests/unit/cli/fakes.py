@@ -12,7 +12,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from bilateral.cli.cluster import ClusterChoice, Object
-from bilateral.cli.errors import ClusterError, NotThereError
+from bilateral.cli.errors import AlreadyThereError, NotPermittedError, NotThereError
 from bilateral.cli.invocation import Invocation
 from bilateral.cli.main import cli
 from bilateral.pki.authority import Authority, generate_authority
@@ -73,6 +73,16 @@ class FakeCluster:
             if kind == plural and (all_namespaces or namespace == self.namespace)
         ]
 
+    def create(self, plural: str, obj: Object) -> Object:
+        self._permit("create")
+        name = obj["metadata"]["name"]
+        if (plural, self.namespace, name) in self.objects:
+            raise AlreadyThereError(f"{plural}/{name} exists already in namespace {self.namespace}")
+        made = copy.deepcopy(obj)
+        made["metadata"] |= {"namespace": self.namespace, "uid": f"uid-{name}", "generation": 1}
+        self.add(plural, made)
+        return copy.deepcopy(made)
+
     def annotate(self, plural: str, name: str, key: str, value: str) -> Object:
         self._permit("patch")
         self.get(plural, name)
@@ -91,7 +101,7 @@ class FakeCluster:
 
     def _permit(self, verb: str) -> None:
         if verb in self.refused:
-            raise ClusterError(f"you may not {verb} in namespace {self.namespace}")
+            raise NotPermittedError(f"you may not {verb} in namespace {self.namespace}")
 
 
 @dataclass

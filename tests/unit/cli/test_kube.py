@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from bilateral.cli.cluster import Cluster, ClusterChoice, connect
-from bilateral.cli.errors import ClusterError, NotThereError
+from bilateral.cli.errors import AlreadyThereError, ClusterError, NotPermittedError, NotThereError
 
 OBJECT_MISSING = {"kind": "Status", "code": 404, "details": {"name": "org-b", "kind": "federationpeers"}}
 ROOT = "/apis/bilateral.dev/v1alpha1/namespaces/trust/federationpeers"
@@ -48,7 +48,7 @@ def api() -> Iterator[Api]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_PATCH = answer  # noqa: N815 - the names that the base class calls
+        do_GET = do_PATCH = do_POST = answer  # noqa: N815 - the names that the base class calls
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             """Be silent."""
@@ -126,6 +126,19 @@ def test_an_annotation_is_a_merge_patch_of_nothing_else(api: Api, cluster: Clust
     assert json.loads(body) == {"metadata": {"annotations": {"bilateral.dev/x": "value"}}}
 
 
+def test_an_object_is_created(api: Api, cluster: Cluster) -> None:
+    obj = {"kind": "FederationPeer", "metadata": {"name": "org-b"}, "spec": {}}
+    api.answers[ROOT] = (201, obj)
+    assert cluster.create("federationpeers", obj) == obj
+    ((verb, path, _, body),) = api.asked
+    assert (verb, path) == ("POST", f"{ROOT}?fieldManager=bilateral-cli")
+    assert json.loads(body) == obj
+    api.answers[ROOT] = (409, {"message": "canary"})
+    with pytest.raises(AlreadyThereError, match="exists already in namespace trust") as caught:
+        cluster.create("federationpeers", obj)
+    assert "canary" not in str(caught.value)
+
+
 def test_a_secret_is_decoded(api: Api, cluster: Cluster) -> None:
     path = "/api/v1/namespaces/trust/secrets/key"
     api.answers[path] = (
@@ -148,7 +161,7 @@ def test_a_secret_is_decoded(api: Api, cluster: Cluster) -> None:
         pytest.param(404, {"kind": "Status"}, ClusterError, "bilateral crds", id="no CRDs, as JSON"),
         pytest.param(401, {"message": "canary"}, ClusterError, "does not know you", id="unknown caller"),
         pytest.param(
-            403, {"message": "canary"}, ClusterError, "you may not get federationpeers", id="forbidden"
+            403, {"message": "canary"}, NotPermittedError, "you may not get federationpeers", id="forbidden"
         ),
         pytest.param(422, {"message": "canary"}, ClusterError, "refuses", id="invalid"),
         pytest.param(500, {"message": "canary"}, ClusterError, "answered 500", id="server error"),
