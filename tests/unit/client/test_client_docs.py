@@ -1,4 +1,4 @@
-"""docs/client.md tells the truth: its examples run, its names exist; the example pods mount what is read."""
+"""docs/client.md tells the truth: its examples run, its names exist."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 import uvicorn
-import yaml
 from aiohttp import web
 
 import bilateral.client
 from bilateral.client import Client, ClientError, server_ssl_context
-from bilateral.client.places import CONFIG_VARIABLE, DEFAULT_ROOT
 from bilateral.pki.identities import HeldIdentity
 from support.waiting import wait_for
 from unit.client.pod import Organisation, Pod
@@ -126,23 +124,3 @@ def test_every_public_name_is_described_and_every_error_with_its_reason() -> Non
         and value is not ClientError
     }
     assert rows == errors
-
-
-def test_the_example_pod_mounts_what_is_read() -> None:
-    pod = yaml.safe_load((ROOT / "examples" / "pod" / "deployment.yaml").read_text())["spec"]["template"][
-        "spec"
-    ]
-    (container,) = pod["containers"]
-    assert {"name": CONFIG_VARIABLE, "value": str(DEFAULT_ROOT)} in container["env"]
-    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    assert mounts == {
-        name: f"{DEFAULT_ROOT}/{name}"
-        for name in ("identity", "id-chains", "known-servers", "known-clients", "peers")
-    }
-    secrets = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"]}
-    assert secrets == {
-        **{name: f"client1-{name}" for name in mounts if name != "peers"},
-        "peers": "org-a-peers",
-    }
-    # A kubelet never updates what is mounted by subPath.
-    assert not [mount for mount in container["volumeMounts"] if "subPath" in mount]
