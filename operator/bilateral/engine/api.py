@@ -134,6 +134,10 @@ class KubernetesAPI:
         """Create; never touches what is there. Raises AlreadyExists."""
         return await self._send("POST", path, {"fieldManager": manager}, body)
 
+    async def try_create(self, path: str, body: Object, *, manager: str) -> None:
+        """Find out what a create would come to, and leave nothing behind. Raises AlreadyExists."""
+        await self._send("POST", path, {"fieldManager": manager, "dryRun": "All"}, body)
+
     async def replace(self, path: str, body: Object, *, manager: str) -> Object:
         """Replace the object at the resourceVersion that ``body`` names."""
         return await self._send("PUT", path, {"fieldManager": manager}, body)

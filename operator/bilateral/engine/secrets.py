@@ -81,6 +81,17 @@ class SecretWriter:
             if where == namespace and Key(Kind.SECRET, namespace, name) not in self._cache
         )
 
+    async def look_again(self, owner: Resource, name: str) -> bool:
+        """Ask whether a name that was found taken is free now, without reading what has it. Raises APIError."""
+        namespace = owner.metadata.namespace
+        path = path_of(Kind.SECRET, namespace, group="", version="v1")
+        try:
+            await self._api.try_create(path, self._body(owner, name, OPAQUE_TYPE, {}), manager=FIELD_MANAGER)
+        except AlreadyExists:
+            return False
+        self._foreign.discard((namespace, name))
+        return True
+
     async def generate(self, domain: TrustDomain, wanted: GeneratedSecret, now: int) -> bool:
         """Make a Secret by its recipe; false when the name is taken or it changed meanwhile."""
         made = self._content(domain, wanted.recipe, now)

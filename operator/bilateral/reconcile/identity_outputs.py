@@ -194,14 +194,9 @@ class _Builder:
                     name = self._identity.service_secret_name(service.alias)
                     wanted[name] = WrittenSecret(name, data, TLS_TYPE)
         yield from wanted.values()
-        fixed = {
-            self._identity.identity_secret_name,
-            self._identity.chains_secret_name,
-            self._identity.servers_secret_name,
-            self._identity.clients_secret_name,
-        }
         for name, held in sorted(self._view.secrets.items()):
-            if held.owner_uid == self._identity.metadata.uid and name not in {*fixed, *wanted}:
+            ours = held.owner_uid == self._identity.metadata.uid
+            if ours and name not in wanted and name.startswith(self._identity.service_secret_name("")):
                 yield WrittenSecret(name, _NOTHING, TLS_TYPE)
 
     def _own(self) -> x509.Certificate | None:

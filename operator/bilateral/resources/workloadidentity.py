@@ -301,6 +301,16 @@ class WorkloadIdentity(Resource):
         digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_LENGTH]
         return f"{name[: _NAME_MAX_LENGTH - _DIGEST_LENGTH - 1].rstrip('-.')}-{digest}"
 
+    def is_output(self, name: str) -> bool:
+        """Whether a Secret of that name would be one of this identity's."""
+        fixed = (
+            self.identity_secret_name,
+            self.chains_secret_name,
+            self.servers_secret_name,
+            self.clients_secret_name,
+        )
+        return name in fixed or name.startswith(self.service_secret_name(""))
+
     @property
     def has_provided_key(self) -> bool:
         """Whether the key is its owner's, so that we never see it."""

@@ -17,6 +17,8 @@ from bilateral.engine.api import APIError, Forbidden, NotFound, path_of
 from bilateral.engine.cache import Key
 from bilateral.engine.lookers.identity_views import IdentityViews
 from bilateral.engine.lookers.tools import Tools
+from bilateral.engine.partners import Partners
+from bilateral.engine.services import Services
 from bilateral.pki.identities import Identity, generate_identity_key, issue_identity
 from bilateral.pki.pem import PrivateKey
 from bilateral.protocol.reasons import Reason
@@ -43,20 +45,22 @@ _WORKLOADS: Mapping[RolloutKind, str] = {
 class WorkloadIdentityLooker:
     """Looks at WorkloadIdentities."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, partners: Partners, services: Services) -> None:
         self._tools = tools
-        self._views = IdentityViews(tools)
+        self._views = IdentityViews(tools, partners, services)
 
     async def look(self, key: Key) -> None:
         """Look at a WorkloadIdentity."""
         tools = self._tools
         rolled: dict[RolloutTarget, Reason | None] = {}
-        for _ in range(MAX_ROUNDS):
+        for attempt in range(MAX_ROUNDS):
             found = await tools.read(WorkloadIdentity, key)
             if found is None:
                 return
             raw, identity = found
-            view = self._views.build(identity, rolled)
+            if attempt == 0:
+                await self._look_for_freed(identity)
+            view = await self._views.build(identity, rolled)
             now = tools.now()
             outcome = reconcile_identity(identity, view, now)
             if not tools.holds():
@@ -70,6 +74,12 @@ class WorkloadIdentityLooker:
                 tools.schedule(key, outcome.next_at)
             return
         tools.queue.add(key)
+
+    async def _look_for_freed(self, identity: WorkloadIdentity) -> None:
+        """Foreign Secrets are not watched: that one went is found out by asking."""
+        for name in sorted(self._tools.secrets.foreign(identity.metadata.namespace)):
+            if identity.is_output(name):
+                await self._tools.secrets.look_again(identity, name)
 
     async def _perform(
         self,

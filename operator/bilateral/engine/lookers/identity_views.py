@@ -1,65 +1,75 @@
-"""What a decision about a WorkloadIdentity looks at, put together from the cache."""
+"""What a decision about a WorkloadIdentity looks at, put together from the cache.
+
+An introduction, its partner and its services are judged by the identity itself, from the same offer as in the
+Introduction's own status; neither waits for the other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from bilateral.engine.cache import Index, Key, Kind
+from bilateral.engine.lookers.introductions import read_document
+from bilateral.engine.lookers.own_trust import OwnTrusts
 from bilateral.engine.lookers.tools import Tools
+from bilateral.engine.partners import Partners
 from bilateral.engine.secrets import view_of
-from bilateral.engine.views import Domain
-from bilateral.pki.directory import TrustedAuthority
+from bilateral.engine.services import Services
+from bilateral.pki.errors import PkiError
+from bilateral.pki.introductions import parse_introduction
 from bilateral.protocol.reasons import Reason
-from bilateral.reconcile.authorities import Generation, read_generations
-from bilateral.reconcile.identity_view import IdentityView, OwnTrust
+from bilateral.reconcile.identity_view import IdentityView, Offer
+from bilateral.reconcile.introduction_accept import build_offer
 from bilateral.reconcile.outcome import SecretView
+from bilateral.reconcile.partners import Partner
+from bilateral.resources.introduction import AcceptSpec, Introduction
 from bilateral.resources.workloadidentity import RolloutTarget, WorkloadIdentity
+
+SLACK = 1000
+"""How many Introductions that are gone may be remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An Introduction as it was read at one version, with its age; None where its spec breaks a rule."""
+
+    version: str
+    age: tuple[str, str]
+    resource: Introduction | None
 
 
 class IdentityViews:
     """Builds the views of WorkloadIdentities."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, partners: Partners, services: Services) -> None:
         self._tools = tools
-        self._known: dict[Key, tuple[Domain, str | None, OwnTrust]] = {}
+        self._partners = partners
+        self._services = services
+        self._own = OwnTrusts(tools)
+        self._known: dict[Key, _Known] = {}
+        self._aliases: dict[tuple[str, str], tuple[str | bytes, tuple[str, ...]]] = {}
 
-    def build(
+    async def build(
         self, identity: WorkloadIdentity, rolled: Mapping[RolloutTarget, Reason | None]
     ) -> IdentityView:
-        """The view of an identity, with what came of its rollouts in this look."""
+        """The view of an identity, with what came of its rollouts in this look. Raises APIError."""
         tools, namespace = self._tools, identity.metadata.namespace
+        services = await self._services.seen_by(identity)
+        offers = self._offers(identity)
+        shadowing = await self._shadowing(namespace, offers)
         return IdentityView(
-            own=self.own(namespace, identity.spec.trust_domain),
+            own=self._own.find(namespace, identity.spec.trust_domain),
             secrets=self._secrets(identity),
             foreign_secrets=tools.secrets.foreign(namespace),
+            offers=offers,
+            services=services,
+            aliases=self._services.aliases(namespace) | shadowing,
+            clients=self._clients(identity),
             rolled=dict(rolled),
             clock_regressed=tools.guard.regressed,
             latest_time=int(tools.guard.latest),
         )
-
-    def own(self, namespace: str, name: str) -> OwnTrust | None:
-        """What the trust domain vouches for: read once for all its identities, until something changes."""
-        domain = self._tools.views.domain(namespace, name)
-        if domain is None:
-            return None
-        secret = Key(Kind.SECRET, namespace, domain.view.trust_domain.statement_secret_name)
-        version = self._tools.cache.resource_version(secret)
-        known = self._known.get(secret)
-        if known is None or known[0] is not domain or known[1] != version:
-            known = self._known[secret] = (domain, version, self._read_own(domain, secret))
-        return known[2]
-
-    def _read_own(self, domain: Domain, secret: Key) -> OwnTrust:
-        held = self._tools.views.secret(secret.namespace, secret.name)
-        ours = held is not None and held.owner_uid == domain.view.trust_domain.metadata.uid
-        generations = read_generations(held.data) if held is not None and ours else ()
-        authority, problem = domain.authority, _problem(domain)
-        if authority is None or problem is not None:
-            return OwnTrust(problem, None, tuple(map(_trusted, generations)))
-        current = [each for each in generations if each.fingerprint == authority.fingerprint]
-        earlier = [each for each in generations if each.fingerprint != authority.fingerprint]
-        newest = TrustedAuthority(authority.certificate, current[0].revocations if current else None)
-        return OwnTrust(None, authority, (newest, *map(_trusted, earlier)))
 
     def _secrets(self, identity: WorkloadIdentity) -> dict[str, SecretView]:
         """Those that it owns, those that have the names of its own, and the one that it refers to."""
@@ -76,16 +86,67 @@ class IdentityViews:
         found = ((key.name, cache.raw(key)) for key in keys)
         return {name: view_of(raw) for name, raw in found if raw is not None}
 
+    def _clients(self, identity: WorkloadIdentity) -> tuple[Partner, ...]:
+        """The partners of its own trust domain whose parties may connect to it."""
+        spec = identity.spec
+        found = (self._partners.find(identity.metadata.namespace, name) for name in sorted(spec.clients))
+        return tuple(
+            partner for partner in found if partner is not None and partner.trust_domain == spec.trust_domain
+        )
 
-def _problem(domain: Domain) -> Reason | None:
-    """Why the trust domain's authority may not sign, or None: status first, signature after."""
-    if domain.authority is None:
-        return Reason.TRUST_DOMAIN_NOT_READY
-    published = domain.view.trust_domain.status.certificate_authority
-    if published is None or published.fingerprint != domain.authority.fingerprint:
-        return Reason.AUTHORITY_PENDING
-    return None
+    def _offers(self, identity: WorkloadIdentity) -> tuple[Offer, ...]:
+        """What Introductions offer to it, oldest first."""
+        metadata = identity.metadata
+        keys = self._tools.cache.find(Index.INTRODUCTIONS_OF_IDENTITY, metadata.namespace, metadata.name)
+        known = [each for each in map(self._read, keys) if each is not None]
+        found = (self._offer(identity, each.resource) for each in sorted(known, key=lambda each: each.age))
+        return tuple(offer for offer in found if offer is not None)
 
+    def _offer(self, identity: WorkloadIdentity, resource: Introduction | None) -> Offer | None:
+        if resource is None:
+            return None
+        tools, namespace, domain = self._tools, identity.metadata.namespace, identity.spec.trust_domain
+        accept, request = resource.spec.accept, resource.spec.request
+        if accept is not None:
+            document = read_document(tools, namespace, accept)
+        elif request is not None:
+            # What the partner answered was checked before it was put into the status, and is judged anew.
+            accept = AcceptSpec(identity=request.identity, peer=request.peer)
+            document = resource.status.introduction
+        else:
+            return None
+        partner = None if accept.peer is None else self._partners.find(namespace, accept.peer)
+        offer = build_offer(resource, accept, document, partner, domain)
+        return offer if isinstance(offer, Offer) else None
 
-def _trusted(generation: Generation) -> TrustedAuthority:
-    return TrustedAuthority(generation.certificate, generation.revocations)
+    def _read(self, key: Key) -> _Known | None:
+        version = self._tools.cache.resource_version(key)
+        if len(self._known) > self._tools.cache.count(Kind.INTRODUCTION) + SLACK:
+            self._known.clear()  # most of them are gone
+            self._aliases.clear()
+        known = self._known.get(key)
+        if known is None or known.version != version:
+            raw = self._tools.raw(key)
+            if raw is None or version is None:
+                self._known.pop(key, None)
+                return None
+            age = (str(raw["metadata"].get("creationTimestamp", "")), str(raw["metadata"]["uid"]))
+            resource = self._tools.parse(Introduction, key.namespace, key.name)
+            known = self._known[key] = _Known(version, age, resource)
+        return known
+
+    async def _shadowing(self, namespace: str, offers: Sequence[Offer]) -> frozenset[str]:
+        """The aliases by which pods would mean a Service of the cluster: no introduction may take one."""
+        named = {alias for offer in offers for alias in self._aliases_of(namespace, offer)}
+        return frozenset({alias for alias in named if await self._services.shadows(namespace, alias)})
+
+    def _aliases_of(self, namespace: str, offer: Offer) -> tuple[str, ...]:
+        known = self._aliases.get((namespace, offer.name))
+        if known is None or known[0] != offer.document:
+            try:
+                services = parse_introduction(offer.document).services
+            except PkiError:
+                services = ()
+            known = (offer.document, tuple(service.alias for service in services))
+            self._aliases[namespace, offer.name] = known
+        return known[1]
