@@ -219,8 +219,8 @@ class Introduction(Resource):
     SINGULAR: ClassVar = "introduction"
     SHORT_NAMES: ClassVar = ("intro",)
     DESCRIPTION: ClassVar = (
-        "Introduction is one authority's signature on one party's key. Ours for a party of a partner (issue), or a "
-        "partner's for an identity of ours, by file (accept) or over the network (request)."
+        "Introduction is one authority's signature on one party's key: ours for a party of a partner (issue), or a "
+        "partner's for an identity of ours, by file (accept) or over the network (request). Deleting it withdraws it."
     )
     COLUMNS: ClassVar = (
         *READY_COLUMNS,

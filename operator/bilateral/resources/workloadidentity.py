@@ -254,8 +254,10 @@ class WorkloadIdentity(Resource):
     SINGULAR: ClassVar = "workloadidentity"
     SHORT_NAMES: ClassVar = ("wid",)
     DESCRIPTION: ClassVar = (
-        "WorkloadIdentity is one of our parties: a key, the certificates that our authority and partners' "
-        "authorities made of it, and the Secrets from which pods call services and are called."
+        "WorkloadIdentity is one of our parties: a key, and the certificates that our authority and partners' "
+        "authorities made of it. Pods mount four Secrets to call services and be called: <name>-identity (the "
+        "certificate and the key), <name>-id-chains (as each authority signed it), <name>-known-servers (what may be "
+        "called) and <name>-known-clients (who may connect)."
     )
     COLUMNS: ClassVar = (
         *READY_COLUMNS,
