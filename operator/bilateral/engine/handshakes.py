@@ -27,10 +27,11 @@ from bilateral.protocol.errors import MissingTrustAnchor, ProtocolError, Unsuppo
 from bilateral.protocol.handshake import Envelope, Terms, accept_envelope, build_envelope, parse_envelope
 from bilateral.protocol.keys import PublicKey
 from bilateral.protocol.reasons import Reason
+from bilateral.reconcile.partner_authorities import Fetched
 from bilateral.reconcile.peer import Direction, Failed, NotReady, PeerOutcome, Received, reconcile_peer
 from bilateral.reconcile.peer_conditions import build_status
 from bilateral.resources.errors import InvalidResource
-from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.federationpeer import AuthoritiesMode, FederationPeer
 from bilateral.resources.trustdomain import DEFAULT_SKEW_SECONDS
 
 MAX_DECISIONS = 5
@@ -79,14 +80,28 @@ class Initiator:
         self._metrics.outbound.labels(ended).inc()
         return happened
 
+    async def ask_statement(self, peer: FederationPeer) -> Fetched:
+        """Ask a partner for its authority statement; what comes back is still to be judged."""
+        try:
+            target = self.build_target(peer)
+            return _fetched(await self._outbound.get_statement(target, peer.spec.kernel_id))
+        except OutboundError as error:
+            return _fetched(error)
+
     async def _ask(self, peer: FederationPeer) -> Received | Failed:
         domain = self._views.domain(peer.metadata.namespace, peer.spec.trust_domain)
         if domain is None or peer.spec.endpoint is None:
             return Failed(Reason.TRUST_DOMAIN_NOT_READY)
         try:
             envelope = build_own_envelope(domain, peer.spec.kernel_id, self._guard.now())
-            answer = await self._outbound.post_handshake(self.build_target(peer), envelope.to_json())
-            return Received(parse_envelope(answer), Direction.ANSWER)
+            target, document = self.build_target(peer), envelope.to_json()
+            if peer.spec.certificate_authorities.mode is AuthoritiesMode.PINNED:
+                answer = await self._outbound.post_handshake(target, document)
+                return Received(parse_envelope(answer), Direction.ANSWER)
+            answer, statement = await self._outbound.post_handshake_and_get_statement(
+                target, document, peer.spec.kernel_id
+            )
+            return Received(parse_envelope(answer), Direction.ANSWER, statement=_fetched(statement))
         except OutboundError as error:
             return Failed(error.reason, error.skew_seconds, error.retry_after or 0)
         except NotReady:
@@ -117,6 +132,12 @@ class Initiator:
                 endpoint.url, CertificateAuthority(verifier.certificate_authority.pem.encode()), token
             )
         return Target(endpoint.url, Fingerprint(peer.certificate_fingerprints), token)
+
+
+def _fetched(answer: bytes | OutboundError) -> Fetched:
+    if isinstance(answer, bytes):
+        return Fetched(answer)
+    return Fetched(reason=answer.reason, retry_after_seconds=answer.retry_after or 0)
 
 
 def _pem(text: str | None) -> bytes | None:

@@ -16,11 +16,10 @@ from bilateral.reconcile.partners import (
     Partner,
     build_partner,
     build_unreadable_partner,
-    read_pinned_authorities,
 )
 from bilateral.reconcile.peer import reconcile_peer
 from bilateral.resources.errors import InvalidResource
-from bilateral.resources.federationpeer import AuthoritiesMode, FederationPeer
+from bilateral.resources.federationpeer import FederationPeer
 
 _Version: TypeAlias = tuple[int, int, bool, str | None]
 
@@ -68,5 +67,4 @@ class Partners:
         except InvalidResource as error:
             return build_unreadable_partner(key.name, str(raw["metadata"]["uid"]), error.reason)
         found = reconcile_peer(peer, self._views.peer(peer), self._guard.now()).findings
-        pinned = peer.spec.certificate_authorities.mode is AuthoritiesMode.PINNED
-        return build_partner(peer, found, read_pinned_authorities(peer) if pinned else ())
+        return build_partner(peer, found, found.authorities.authorities, found.authorities.revocations)

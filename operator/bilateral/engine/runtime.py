@@ -36,6 +36,7 @@ from bilateral.engine.objects import StatusWriter
 from bilateral.engine.queue import WorkQueue
 from bilateral.engine.secrets import SecretWriter
 from bilateral.engine.session import Watches
+from bilateral.engine.statements import Statements
 from bilateral.engine.terms import KIND_NAMES
 from bilateral.engine.views import Views
 from bilateral.exchange.client import Outbound, OutboundSettings
@@ -127,6 +128,7 @@ class Runtime:
             EndpointSettings(refusals=settings.refusals, minimum_tls=tls),
             self.metrics,
             clock=clock.monotonic,
+            statements=Statements(self._cache, self._views),
             introductions=self._desk,
         )
         namespaces: tuple[str | None, ...] = settings.namespaces or (None,)

@@ -16,6 +16,7 @@ from bilateral.pki.servers import ServerCertificate
 from bilateral.protocol.keys import SigningKey
 from bilateral.protocol.seal import verify_seal
 from bilateral.reconcile.outcome import SecretView
+from bilateral.reconcile.partner_authorities import Fetched
 from bilateral.reconcile.peer import DomainView, Failed, PeerView, Received
 from bilateral.reconcile.peer_status import recall
 from bilateral.reconcile.trustdomain import TrustDomainOutcome, TrustDomainView, reconcile_trust_domain
@@ -83,9 +84,17 @@ class Views:
                 return None if found is None else (key, found)
         return None
 
-    def peer(self, peer: FederationPeer, happened: Received | Failed | None = None) -> PeerView:
+    def peer(
+        self,
+        peer: FederationPeer,
+        happened: Received | Failed | Fetched | None = None,
+        *,
+        asking_planned: int | None = None,
+    ) -> PeerView:
         """The view of a FederationPeer, with what just happened to it."""
         metadata, spec = peer.metadata, peer.spec
+        authorities = self.secret(metadata.namespace, peer.authorities_secret_name)
+        ours = authorities is not None and authorities.owner_uid == metadata.uid
         key = Key(Kind.FEDERATION_PEER, metadata.namespace, metadata.name)
         domain = self.domain(metadata.namespace, spec.trust_domain)
         return PeerView(
@@ -106,6 +115,10 @@ class Views:
             and spec.endpoint.bearer_token_secret_ref is not None
             and self.bearer_token(peer) is None,
             clock_regressed=self._guard.regressed,
+            authorities=authorities.data if authorities is not None and ours else None,
+            authorities_taken=(authorities is not None and not ours)
+            or peer.authorities_secret_name in self._secrets.foreign(metadata.namespace),
+            asking_planned=asking_planned,
             happened=happened,
         )
 

@@ -18,7 +18,6 @@ Rules (exchange.md, The handshake; resources.md, FederationPeer; security.md R-H
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from bilateral.protocol.errors import (
     ClockSkewExceeded,
@@ -26,11 +25,13 @@ from bilateral.protocol.errors import (
     ReplayedEnvelope,
     UnexpectedPeerKey,
 )
-from bilateral.protocol.handshake import Envelope, Pin, Terms, accept_envelope
+from bilateral.protocol.handshake import Pin, Terms, accept_envelope
 from bilateral.protocol.keys import PublicKey
 from bilateral.protocol.reasons import Reason
 from bilateral.protocol.seal import verify_seal
 from bilateral.reconcile import schedule
+from bilateral.reconcile.partner_authorities import AuthoritiesFound, Fetched
+from bilateral.reconcile.peer_authorities import OUR_TROUBLES, find_authorities
 from bilateral.reconcile.peer_status import (
     Findings,
     Recalled,
@@ -39,65 +40,22 @@ from bilateral.reconcile.peer_status import (
     is_edited,
     recall,
 )
+from bilateral.reconcile.peer_view import Direction, DomainView, Failed, NotReady, PeerView, Received
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.trustdomain import TrustDomain
 
-
-class NotReady(ProtocolError):
-    """Nothing can be judged now, for a reason of ours: the caller may come back."""
-
-    reason = Reason.NOT_READY
-
-
-class Direction(StrEnum):
-    """How an envelope reached us."""
-
-    INBOUND = "inbound"  # POSTed to our endpoint
-    ANSWER = "answer"  # their answer to ours
-    FILE = "file"  # handed over as an annotation
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """An envelope that is to be judged in this look; ``digest`` names the annotation of a FILE."""
-
-    envelope: Envelope
-    direction: Direction
-    digest: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """What ended before there was an envelope to judge.
-
-    A handshake of ours (``digest`` is None), or an annotation that holds no envelope.
-    """
-
-    reason: Reason
-    skew_seconds: int | None = None
-    retry_after_seconds: int = 0
-    digest: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DomainView:
-    """The TrustDomain that speaks; ``public_key`` is None until it may be used for signing."""
-
-    trust_domain: TrustDomain
-    public_key: PublicKey | None
-    seal_key: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class PeerView:
-    """What a look at a FederationPeer depends on."""
-
-    domain: DomainView | None
-    kernel_id_taken: bool = False
-    shared_fingerprint: bool = False
-    bearer_token_missing: bool = False
-    clock_regressed: bool = False
-    happened: Received | Failed | None = None
+__all__ = [
+    "REFUSED_BY_THEM",
+    "Direction",
+    "DomainView",
+    "Failed",
+    "NotReady",
+    "PeerOutcome",
+    "PeerView",
+    "Received",
+    "reconcile_peer",
+    "terms_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +65,7 @@ class PeerOutcome:
     findings: Findings
     refusal: ProtocolError | None  # why the received envelope was not accepted
     handshake_due: bool  # ask the partner now
+    statement_due: bool  # ask for its authority statement now, by itself
     next_at: int | None  # look again (Unix seconds)
 
 
@@ -115,17 +74,24 @@ def reconcile_peer(peer: FederationPeer, view: PeerView, now: int) -> PeerOutcom
     told = recall(peer)
     found = _look(peer, view, told, now)
     refusal: ProtocolError | None = None
+    fetched: Fetched | None = None
     if isinstance(view.happened, Received):
         found, refusal = _judge(peer, view, found, view.happened)
+        fetched = view.happened.statement if refusal is None else None
+    elif isinstance(view.happened, Fetched):
+        fetched = view.happened
     elif view.happened is not None and view.happened.digest is not None:
         found = replace(found, offer=(view.happened.digest, view.happened.reason))
     elif view.happened is not None:
         found = _after_failure(peer, view, found, view.happened)
+    found = replace(found, authorities=_authorities(peer, view, found, told, fetched))
+    asked_by = found.authorities.ask_at
     due = found.next_handshake is not None and found.next_handshake <= now
     return PeerOutcome(
         findings=found,
         refusal=refusal,
         handshake_due=due and not _must_tell_first(told, found),
+        statement_due=asked_by is not None and asked_by <= now and not due,
         next_at=_next_look(found, now),
     )
 
@@ -139,6 +105,22 @@ def terms_of(peer: FederationPeer, domain: TrustDomain, own_key: PublicKey) -> T
         anchors=peer.anchors,
         rotation_window_seconds=peer.handshake_window(domain),
         max_clock_skew_seconds=peer.max_skew(domain),
+    )
+
+
+def _authorities(
+    peer: FederationPeer, view: PeerView, found: Findings, told: Recalled, fetched: Fetched | None
+) -> AuthoritiesFound:
+    """What is known of the partner's authorities, with everything else of this look decided."""
+    return find_authorities(
+        peer,
+        found,
+        held=view.authorities,
+        taken=view.authorities_taken,
+        told=told.authorities,
+        fetched=fetched,
+        planned=view.asking_planned,
+        max_skew_seconds=0 if view.domain is None else peer.max_skew(view.domain.trust_domain),
     )
 
 
@@ -237,7 +219,7 @@ def _judge(
 ) -> tuple[Findings, ProtocolError | None]:
     """Accept or refuse an envelope."""
     domain = view.domain
-    if domain is None or domain.public_key is None or found.blocked in _OUR_TROUBLES:
+    if domain is None or domain.public_key is None or found.blocked in OUR_TROUBLES:
         return _after_refusal(peer, view, found, received, NotReady()), NotReady()
     terms = terms_of(peer, domain.trust_domain, domain.public_key)
     if found.blocked is not None:
@@ -259,11 +241,6 @@ def _pin_for_judging(found: Findings) -> Pin | None:
     """
     nothing = found.blocked is not None or found.standing in (Standing.NONE, Standing.TAMPERED)
     return None if nothing else found.pin
-
-
-_OUR_TROUBLES = frozenset(
-    {Reason.CLOCK_REGRESSED, Reason.TRUST_DOMAIN_NOT_READY, Reason.TRUST_DOMAIN_NOT_FOUND}
-)
 
 
 def _after_acceptance(peer: FederationPeer, found: Findings, received: Received, pin: Pin) -> Findings:
@@ -365,7 +342,7 @@ REFUSED_BY_THEM = frozenset(
 
 def _next_look(found: Findings, now: int) -> int | None:
     """The earliest moment at which this look's result changes by itself."""
-    moments = [found.next_handshake]
+    moments = [found.next_handshake, found.authorities.ask_at, found.authorities.changes_at]
     if found.pin is not None and found.standing is Standing.FRESH:
         moments.append(found.pin.rotation_due)
     if found.standing is Standing.FUTURE:

@@ -8,11 +8,14 @@ the partner's.
 
 from __future__ import annotations
 
+from bilateral.pki.fingerprints import certificate_fingerprint
+from bilateral.pki.names import shown_name
 from bilateral.protocol.reasons import Reason
 from bilateral.protocol.seal import compute_seal
 from bilateral.reconcile.peer_status import (
     ACKNOWLEDGED,
     ANCHORED,
+    AUTHORITIES,
     AUTHORITIES_KNOWN,
     CLOCK_IN_SYNC,
     FRESH,
@@ -30,6 +33,7 @@ from bilateral.resources.federationpeer import (
     FederationPeerStatus,
     OfferedEnvelope,
     OnStale,
+    PeerAuthorityStatus,
     PinStatus,
 )
 from bilateral.resources.times import format_time
@@ -70,6 +74,10 @@ WAITING = frozenset(
 )
 """Reasons for which Ready is Unknown: it may yet come right by itself."""
 
+_AUTHORITIES_PENDING = frozenset({*WAITING, Reason.NOT_OBSERVED, Reason.NOT_ANNOUNCED})
+_MAX_SUBJECT = 1024
+_MAX_AUTHORITIES = 8
+
 _UNUSABLE = {
     Standing.TAMPERED: Reason.PIN_TAMPERED,
     Standing.UNANCHORED: Reason.PIN_NOT_ANCHORED,
@@ -91,6 +99,7 @@ def wanted_conditions(peer: FederationPeer, found: Findings) -> dict[str, Wanted
         FRESH: _fresh(found),
         CLOCK_IN_SYNC: _clock(found),
         ACKNOWLEDGED: _acknowledged(peer, found),
+        AUTHORITIES: _authorities(found),
         AUTHORITIES_KNOWN: Wanted(_UNKNOWN, Reason.NOT_OBSERVED, sentence(Reason.NOT_OBSERVED)),
         RECONCILING: _flag(reconciling, Reason.PROGRESSING, Reason.SETTLED),
         STALLED: _flag(stalled, Reason.NEEDS_ATTENTION, Reason.SETTLED),
@@ -198,6 +207,12 @@ def _acknowledged(peer: FederationPeer, found: Findings) -> Wanted:
     return Wanted(_UNKNOWN, Reason.NOT_OBSERVED, sentence(Reason.NOT_OBSERVED))
 
 
+def _authorities(found: Findings) -> Wanted:
+    reason = found.authorities.reason
+    unknown = _UNKNOWN if reason in _AUTHORITIES_PENDING else _FALSE
+    return Wanted(_TRUE if found.authorities.authorities else unknown, reason, sentence(reason))
+
+
 def build_status(peer: FederationPeer, found: Findings, seal_key: bytes | None) -> FederationPeerStatus:
     """The whole status that follows from what a look found out.
 
@@ -221,6 +236,14 @@ def build_status(peer: FederationPeer, found: Findings, seal_key: bytes | None) 
         offered_envelope=None
         if found.offer is None
         else OfferedEnvelope(digest=found.offer[0], reason=found.offer[1].value),
+        certificate_authorities=tuple(
+            PeerAuthorityStatus(
+                subject=shown_name(each.subject)[:_MAX_SUBJECT],
+                fingerprint=certificate_fingerprint(each),
+                not_after=int(each.not_valid_after_utc.timestamp()),
+            )
+            for each in found.authorities.authorities[:_MAX_AUTHORITIES]
+        ),
     )
 
 

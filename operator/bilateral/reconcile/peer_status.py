@@ -8,12 +8,13 @@ The reason why the last handshake of ours failed is kept as the reason of ``Ackn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bilateral.protocol.handshake import Pin
 from bilateral.protocol.keys import PublicKey
 from bilateral.protocol.reasons import Reason
+from bilateral.reconcile.partner_authorities import AuthoritiesFound
 from bilateral.resources.conditions import Condition, ConditionStatus
 from bilateral.resources.federationpeer import FederationPeer
 
@@ -24,6 +25,7 @@ PINNED = "Pinned"
 FRESH = "Fresh"
 CLOCK_IN_SYNC = "ClockInSync"
 ACKNOWLEDGED = "AcknowledgedByPeer"
+AUTHORITIES = "AuthoritiesKnown"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
 
@@ -66,6 +68,7 @@ class Findings:
     next_handshake: int | None
     unexpected_key: PublicKey | None
     offer: tuple[str, Reason] | None
+    authorities: AuthoritiesFound = field(default_factory=AuthoritiesFound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class Recalled:
     next_handshake: int | None
     unexpected_key: PublicKey | None
     offer: tuple[str, Reason] | None
+    authorities: Reason | None
 
 
 def recall(peer: FederationPeer) -> Recalled:
@@ -121,7 +125,15 @@ def recall(peer: FederationPeer) -> Recalled:
         if status.unexpected_public_key is None
         else _key_of(status.unexpected_public_key),
         offer=None if offered is None else (offered.digest, Reason(offered.reason)),
+        authorities=_reason_of(status.condition(AUTHORITIES)),
     )
+
+
+_WORDS = frozenset(each.value for each in Reason)
+
+
+def _reason_of(condition: Condition | None) -> Reason | None:
+    return None if condition is None or condition.reason not in _WORDS else Reason(condition.reason)
 
 
 def _key_of(canonical: str) -> PublicKey:

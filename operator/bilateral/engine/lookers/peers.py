@@ -12,6 +12,8 @@ from bilateral.engine.queue import Lane
 from bilateral.protocol.errors import ProtocolError
 from bilateral.protocol.handshake import parse_envelope
 from bilateral.protocol.reasons import Reason
+from bilateral.reconcile.outcome import WrittenSecret
+from bilateral.reconcile.partner_authorities import Fetched
 from bilateral.reconcile.peer import Direction, Failed, PeerOutcome, Received, reconcile_peer
 from bilateral.reconcile.peer_conditions import build_status, ready_reason
 from bilateral.reconcile.peer_lists import build_line
@@ -28,6 +30,7 @@ class FederationPeerLooker:
         self._tools = tools
         self._lists = lists
         self._initiator = initiator
+        self._asking: dict[Key, int] = {}  # when a statement is to be asked for by itself (Unix seconds)
 
     def accepted(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
         """A partner's envelope was accepted and written at our endpoint: plan from there."""
@@ -39,6 +42,7 @@ class FederationPeerLooker:
         tools = self._tools
         raw = tools.raw(key)
         if raw is None:
+            self._asking.pop(key, None)
             self._lists.drop(key)
             tools.metrics.peer_is(key, None)
             return
@@ -50,21 +54,47 @@ class FederationPeerLooker:
             await tools.write_invalid(key, raw, FederationPeer, error)
             return
         offered = _offered(peer)
-        outcome = reconcile_peer(peer, tools.views.peer(peer, offered), tools.now())
-        if offered is None and outcome.handshake_due:
-            happened = await self._initiator.perform(peer)
+        outcome = self._judge(key, peer, offered)
+        if offered is None and (outcome.handshake_due or outcome.statement_due):
+            happened = await (
+                self._initiator.perform(peer)
+                if outcome.handshake_due
+                else self._initiator.ask_statement(peer)
+            )
             raw = tools.cache.raw(key)
             if raw is None:
                 return
             # What was proven is judged against the object as it is after the wait.
             peer = FederationPeer.parse(raw)
-            outcome = reconcile_peer(peer, tools.views.peer(peer, happened), tools.now())
+            outcome = self._judge(key, peer, happened)
         if not tools.holds():
             return
         domain = tools.views.domain(key.namespace, peer.spec.trust_domain)
         seal_key = None if domain is None else domain.view.seal_key
         await tools.write_status(key, raw, build_status(peer, outcome.findings, seal_key).to_wire())
         self._settle(key, peer, outcome)
+        await self._write_authorities(key, peer, outcome)
+
+    def _judge(
+        self, key: Key, peer: FederationPeer, happened: Received | Failed | Fetched | None
+    ) -> PeerOutcome:
+        view = self._tools.views.peer(peer, happened, asking_planned=self._asking.get(key))
+        return reconcile_peer(peer, view, self._tools.now())
+
+    async def _write_authorities(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
+        """Bring the Secret of the partner's authorities to what was found, after the status told of it."""
+        tools = self._tools
+        found = outcome.findings.authorities
+        if found.ask_at is None:
+            self._asking.pop(key, None)
+        else:
+            self._asking[key] = found.ask_at
+        if found.data is None:
+            return
+        taken = peer.authorities_secret_name in tools.secrets.foreign(key.namespace)
+        written = await tools.secrets.write(peer, WrittenSecret(peer.authorities_secret_name, found.data))
+        if taken is written:  # found taken, or not any more: its status tells of it
+            tools.queue.add(key)
 
     def _settle(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
         """Hand the result to the peer lists, and plan the next look."""
