@@ -24,7 +24,8 @@ def ssl_context(
 
     Raises ClientError when the service cannot be used now. Later, a handshake that must not begin fails
     with HandshakeRefused, an ``ssl.SSLError`` that says why. TLS is towards the service's own host,
-    whatever name the caller asks for; the partner's deadline is asked when a connection begins.
+    whatever name the caller asks for; the partner's deadline is asked when a connection begins, and before
+    anything more is sent on it.
     """
     trust = find_trust(config, now)
     trust.bind(alias)
@@ -37,7 +38,7 @@ def ssl_context(
             return build_refusing(error, server_side=False), None
         return binding.context, binding.service.host
 
-    return LiveContext(choose, server_side=False)
+    return LiveContext(choose, server_side=False, permit=lambda: trust.bind(alias))
 
 
 def service_url(alias: str, config: str | os.PathLike[str] | None = None) -> str:

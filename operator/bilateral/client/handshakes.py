@@ -5,7 +5,8 @@ Rules:
 * Each context has a judge that sees the other side's leaf, whose key the handshake has proven. It speaks
   before ``do_handshake`` returns; until then nothing can be read or written (R-T3, R-T6).
 * Every connection is a full handshake: TLS 1.3 only, no tickets, no resumption. So every one is judged.
-* A handshake that must not begin (a stale partner, no chain) is refused before the first byte of it.
+* A handshake that must not begin (a stale partner, no chain) is refused before the first byte of it; and
+  on a connection of a :class:`LiveContext` nothing more is sent once it would be refused.
 * Which context a connection gets is asked when it begins, so a program holds one context for ever and
   every new connection sees what is mounted then.
 * Refusals are errors of the ``ssl`` module, since that is what ends a handshake in every library that
@@ -19,7 +20,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from bilateral.client.errors import ClientError, HandshakeRefused
 from bilateral.tls.alerts import AGAIN, AlertingSSLObject
@@ -32,6 +33,11 @@ Judge: TypeAlias = Callable[[bytes | None], object]
 """Sees the leaf as DER (None: there is none); what it returns stays with the connection."""
 Explain: TypeAlias = Callable[[int], ClientError]
 """Says what OpenSSL's verification code (``X509_V_ERR_…``) means here."""
+Permit: TypeAlias = Callable[[], object]
+"""Asked before anything is sent on a connection that is open; raises ClientError when it must not be."""
+
+
+_Made = TypeVar("_Made", ssl.SSLSocket, ssl.SSLObject)
 
 
 class PreparedContext(ssl.SSLContext):
@@ -75,6 +81,7 @@ class _JudgedObject(AlertingSSLObject):
     """A connection in memory, as asyncio and anyio make it."""
 
     verdict: object = None
+    permit: Permit | None = None
     _is_judged = False
 
     def do_handshake(self) -> None:
@@ -99,6 +106,7 @@ class _JudgedObject(AlertingSSLObject):
         """Write, after the verdict: OpenSSL itself would do a handshake on the way, and not ask."""
         if not self._is_judged:
             self.do_handshake()
+        _ask(self.permit)
         return super().write(data)
 
 
@@ -106,6 +114,7 @@ class _JudgedSocket(ssl.SSLSocket):
     """A connection on a socket."""
 
     verdict: object = None
+    permit: Permit | None = None
     _is_judged = False
 
     def do_handshake(self, block: bool = False) -> None:
@@ -125,6 +134,7 @@ class _JudgedSocket(ssl.SSLSocket):
         """Send, after the verdict."""
         if not self._is_judged:
             self.do_handshake()
+        _ask(self.permit)
         return super().send(data, flags)
 
     def read(self, len: int = 1024, buffer: WriteableBuffer | None = None) -> bytes:  # noqa: A002 - its name
@@ -136,6 +146,14 @@ class _JudgedSocket(ssl.SSLSocket):
     def write(self, data: ReadableBuffer) -> int:
         """Write, after the verdict."""
         return self.send(data)
+
+
+def _ask(permit: Permit | None) -> None:
+    if permit is not None:
+        try:
+            permit()
+        except ClientError as error:
+            raise HandshakeRefused(error) from error
 
 
 def _prepared(context: ssl.SSLContext) -> PreparedContext:
@@ -162,17 +180,19 @@ class LiveContext(ssl.SSLContext):
     """The context that a program holds: each connection is given a prepared one when it begins."""
 
     _choose: Choose
+    _permit: Permit | None
     _protocols: tuple[str, ...] | None = None
 
-    def __new__(cls, choose: Choose, *, server_side: bool) -> LiveContext:
+    def __new__(cls, choose: Choose, *, server_side: bool, permit: Permit | None = None) -> LiveContext:
         """Make a context that itself trusts nobody, should it ever be used as one."""
         self = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
         self.minimum_version = ssl.TLSVersion.TLSv1_3
         self.verify_mode = ssl.CERT_REQUIRED
         self._choose = choose
+        self._permit = permit
         return self
 
-    def __init__(self, choose: Choose, *, server_side: bool) -> None:
+    def __init__(self, choose: Choose, *, server_side: bool, permit: Permit | None = None) -> None:
         """Take the arguments of ``__new__``, where everything is done."""
 
     def set_alpn_protocols(self, alpn_protocols: Sequence[str]) -> None:  # type: ignore[override]
@@ -197,13 +217,14 @@ class LiveContext(ssl.SSLContext):
                 suppress_ragged_eofs=suppress_ragged_eofs,
             )
         context, host = self._prepare()
-        return context.wrap_socket(
+        made = context.wrap_socket(
             sock,
             server_side=server_side,
             do_handshake_on_connect=do_handshake_on_connect,
             suppress_ragged_eofs=suppress_ragged_eofs,
             server_hostname=None if server_side else host or server_hostname,
         )
+        return self._permitted(made)
 
     def wrap_bio(
         self,
@@ -216,7 +237,14 @@ class LiveContext(ssl.SSLContext):
         """Make a connection in memory with what is mounted now."""
         context, host = self._prepare()
         name = None if server_side else host or server_hostname
-        return context.wrap_bio(incoming, outgoing, server_side=server_side, server_hostname=name)
+        return self._permitted(
+            context.wrap_bio(incoming, outgoing, server_side=server_side, server_hostname=name)
+        )
+
+    def _permitted(self, made: _Made) -> _Made:
+        if isinstance(made, _JudgedSocket | _JudgedObject):
+            made.permit = self._permit
+        return made
 
     def _prepare(self) -> tuple[PreparedContext, str | None]:
         context, host = self._choose()

@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Iterator
 
+import aiohttp
 import pytest
 
 from bilateral.client import (
@@ -95,6 +96,46 @@ def test_a_context_asks_for_the_deadline_at_each_connection(introduced: Pod, api
     peers.replace({"peers.json": peers_json(org_b_kernel=NOW + 200)})
     with connected(api) as raw, context.wrap_socket(raw):
         pass
+
+
+@pytest.mark.parametrize("way", ["send", "sendall", "write"])
+def test_on_an_open_connection_nothing_is_sent_past_the_deadline(
+    way: str, introduced: Pod, api: Loopback
+) -> None:
+    peers = introduced.mount_peers(org_b_kernel=NOW + 100)
+    now = float(NOW)
+    context = ssl_context("api", introduced.root, now=lambda: now)
+    with connected(api) as raw, context.wrap_socket(raw) as connection:
+        connection.sendall(REQUEST)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        now = NOW + 100
+        with pytest.raises(HandshakeRefused) as caught:
+            getattr(connection, way)(REQUEST)
+        assert isinstance(caught.value.error, PartnerStale)
+        # Whoever is fresh again may go on.
+        peers.replace({"peers.json": peers_json(org_b_kernel=NOW + 200)})
+        connection.sendall(REQUEST)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        introduced.servers.remove("api.yaml")
+        with pytest.raises(HandshakeRefused) as caught:
+            connection.sendall(REQUEST)
+        assert isinstance(caught.value.error, ServiceNotFound)
+    assert len(api.requests) == 2
+
+
+async def test_aiohttp_uses_no_open_connection_past_the_deadline(introduced: Pod, api: Loopback) -> None:
+    introduced.mount_peers(org_b_kernel=NOW + 100)
+    now = float(NOW)
+    connector = aiohttp.TCPConnector(ssl=ssl_context("api", introduced.root, now=lambda: now))
+    async with aiohttp.ClientSession(api.url, connector=connector) as http:
+        for _ in range(2):
+            async with http.get("/") as answer:
+                assert await answer.text() == "ok"
+        assert api.connections == 1
+        now = NOW + 100
+        with pytest.raises(aiohttp.ClientError):
+            await http.get("/")
+    assert len(api.requests) == 2
 
 
 @pytest.mark.parametrize("way", ["send", "sendall", "write", "recv", "do_handshake"])
