@@ -74,6 +74,10 @@ def written(scene: Scene, since: int) -> list[tuple[str, str, str]]:
     )
 
 
+def wait_gone(scene: Scene, secret: str) -> None:
+    wait_for(lambda: scene.find(SECRETS, secret) is None, "garbage collection", 60)
+
+
 def test_an_identity_gets_its_four_secrets(scene: Scene) -> None:
     scene.add_identity("first", dnsNames=["first.trust.svc"])
     identity = ready(scene, "first")
@@ -217,9 +221,7 @@ def test_a_deleted_identity_takes_its_secrets_along_and_is_withdrawn(scene: Scen
     serial = ready(scene, "gone")["status"]["serial"]
     scene.delete(IDENTITIES, "gone")
     for output in OUTPUTS:
-        wait_for(
-            lambda output=output: scene.find(SECRETS, f"gone-{output}") is None, "garbage collection", 60
-        )  # type: ignore[misc]
+        wait_gone(scene, f"gone-{output}")
     wait_for(lambda: issued(scene)[serial].get("withdrawnAt"), "the withdrawal in the record")
     scene.add_identity("witness")
     ready(scene, "witness")

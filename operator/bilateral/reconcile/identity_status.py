@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bilateral.pki.names import rfc4514_name
+from bilateral.pki.profiles import key_fingerprint
 from bilateral.pki.slugs import build_slug
 from bilateral.protocol.reasons import Reason
-from bilateral.reconcile.identity_material import Material, key_fingerprint
+from bilateral.reconcile.identity_material import Material
 from bilateral.reconcile.identity_outputs import Chain
 from bilateral.reconcile.sentences import sentence
 from bilateral.resources.conditions import ConditionStatus, Wanted, build_conditions
