@@ -77,7 +77,7 @@ def _kind(kind: type[Resource]) -> Iterator[str]:
     schema = build_schema(kind)
     names = ", ".join(f"`{name}`" for name in kind.SHORT_NAMES)
     yield f"## {kind.KIND}\n"
-    yield f"{kind.DESCRIPTION}\n"
+    yield kind.DESCRIPTION.replace("<", "&lt;") + "\n"
     yield f"Plural `{kind.PLURAL}`, short name {names}.\n"
     yield "### spec\n"
     yield _table(
