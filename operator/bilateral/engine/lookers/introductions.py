@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from bilateral.engine.cache import Key
 from bilateral.engine.log import Log
-from bilateral.engine.lookers.identity_views import IdentityViews
+from bilateral.engine.lookers.own_trust import OwnTrusts
 from bilateral.engine.lookers.tools import Tools
 from bilateral.engine.partners import Partners
 from bilateral.pki.errors import PkiError
@@ -58,7 +58,7 @@ class IntroductionLooker:
         self._tools = tools
         self._partners = partners
         self._requests = requests
-        self._identities = IdentityViews(tools)
+        self._own = OwnTrusts(tools)
         self._signed: dict[Key, tuple[str, Document]] = {}  # recorded, not yet shown; with the object's UID
 
     async def look(self, key: Key) -> None:
@@ -80,7 +80,7 @@ class IntroductionLooker:
     ) -> None:
         tools = self._tools
         view = IssueView(
-            own=self._identities.own(key.namespace, issue.trust_domain),
+            own=self._own.find(key.namespace, issue.trust_domain),
             partner=None if issue.peer is None else self._partners.find(key.namespace, issue.peer),
         )
         now = tools.now()

@@ -10,9 +10,14 @@ from bilateral.engine.lists import LISTS, PeerLists
 from bilateral.engine.lookers.authorities import AuthoritiesLooker
 from bilateral.engine.lookers.domains import TrustDomainLooker
 from bilateral.engine.lookers.identities import WorkloadIdentityLooker
+from bilateral.engine.lookers.introduction_requests import IntroductionRequests
+from bilateral.engine.lookers.introductions import IntroductionLooker
 from bilateral.engine.lookers.peers import FederationPeerLooker
+from bilateral.engine.lookers.services import AudienceLooker, TrustedServiceLooker
 from bilateral.engine.lookers.tools import Looker, Tools
-from bilateral.engine.terms import AUTHORITIES
+from bilateral.engine.partners import Partners
+from bilateral.engine.services import Services
+from bilateral.engine.terms import AUDIENCES, AUTHORITIES
 
 
 class Lookers:
@@ -21,11 +26,19 @@ class Lookers:
     def __init__(
         self, tools: Tools, lists: PeerLists, initiator: Initiator, on_domain: Callable[[Key], None]
     ) -> None:
+        partners = Partners(tools.cache, tools.views, tools.guard)
+        services = Services(tools.api, tools.cache, partners, tools.guard, tools.clock)
+        service_looker = TrustedServiceLooker(tools, services)
         self.peers = FederationPeerLooker(tools, lists, initiator)
         self.by_kind: Mapping[str, Looker] = {
             LISTS: lists,
             AUTHORITIES: AuthoritiesLooker(tools),
             Kind.TRUST_DOMAIN.value: TrustDomainLooker(tools, on_domain),
             Kind.FEDERATION_PEER.value: self.peers,
-            Kind.WORKLOAD_IDENTITY.value: WorkloadIdentityLooker(tools),
+            Kind.TRUSTED_SERVICE.value: service_looker,
+            AUDIENCES: AudienceLooker(tools, services, service_looker),
+            Kind.WORKLOAD_IDENTITY.value: WorkloadIdentityLooker(tools, partners, services),
+            Kind.INTRODUCTION.value: IntroductionLooker(
+                tools, partners, IntroductionRequests(tools, partners, initiator)
+            ),
         }
