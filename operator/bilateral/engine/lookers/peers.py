@@ -91,9 +91,9 @@ class FederationPeerLooker:
             self._asking[key] = found.ask_at
         if found.data is None:
             return
-        taken = peer.authorities_secret_name in tools.secrets.foreign(key.namespace)
-        written = await tools.secrets.write(peer, WrittenSecret(peer.authorities_secret_name, found.data))
-        if taken is written:  # found taken, or not any more: its status tells of it
+        foreign = tools.secrets.foreign(key.namespace)
+        await tools.secrets.write(peer, WrittenSecret(peer.authorities_secret_name, found.data))
+        if tools.secrets.foreign(key.namespace) != foreign:  # taken, or not any more: its status tells of it
             tools.queue.add(key)
 
     def _settle(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
