@@ -15,7 +15,6 @@ from bilateral.protocol.seal import compute_seal
 from bilateral.reconcile.peer_status import (
     ACKNOWLEDGED,
     ANCHORED,
-    AUTHORITIES,
     AUTHORITIES_KNOWN,
     CLOCK_IN_SYNC,
     FRESH,
@@ -99,8 +98,7 @@ def wanted_conditions(peer: FederationPeer, found: Findings) -> dict[str, Wanted
         FRESH: _fresh(found),
         CLOCK_IN_SYNC: _clock(found),
         ACKNOWLEDGED: _acknowledged(peer, found),
-        AUTHORITIES: _authorities(found),
-        AUTHORITIES_KNOWN: Wanted(_UNKNOWN, Reason.NOT_OBSERVED, sentence(Reason.NOT_OBSERVED)),
+        AUTHORITIES_KNOWN: _authorities(found),
         RECONCILING: _flag(reconciling, Reason.PROGRESSING, Reason.SETTLED),
         STALLED: _flag(stalled, Reason.NEEDS_ATTENTION, Reason.SETTLED),
     }

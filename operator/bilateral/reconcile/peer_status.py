@@ -25,7 +25,6 @@ PINNED = "Pinned"
 FRESH = "Fresh"
 CLOCK_IN_SYNC = "ClockInSync"
 ACKNOWLEDGED = "AcknowledgedByPeer"
-AUTHORITIES = "AuthoritiesKnown"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
 
@@ -125,7 +124,7 @@ def recall(peer: FederationPeer) -> Recalled:
         if status.unexpected_public_key is None
         else _key_of(status.unexpected_public_key),
         offer=None if offered is None else (offered.digest, Reason(offered.reason)),
-        authorities=_reason_of(status.condition(AUTHORITIES)),
+        authorities=_reason_of(status.condition(AUTHORITIES_KNOWN)),
     )
 
 
