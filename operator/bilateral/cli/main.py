@@ -26,6 +26,7 @@ from bilateral.cli.key import key
 from bilateral.cli.layout import layout
 from bilateral.cli.output import Format, format_option, render
 from bilateral.cli.run import operator
+from bilateral.cli.service import service
 from bilateral.cli.status import status
 from bilateral.pki.errors import PkiError
 from bilateral.protocol.errors import ProtocolError
@@ -123,7 +124,7 @@ def crds() -> None:
     click.echo("---\n".join(documents), nl=False)
 
 
-for command in (status, export, handshake, introduce, intro, did, key, layout, operator):
+for command in (status, export, handshake, introduce, intro, service, did, key, layout, operator):
     cli.add_command(command)
 
 
