@@ -152,6 +152,8 @@ class Partner:
     key: SigningKey = field(default_factory=SigningKey.generate)
     behaviour: Behaviour = honest
     asked: list[Asked] = field(default_factory=list)
+    statement: bytes | None = None  # its authority statement; None: it announces none
+    statements_asked: int = 0
 
     def sign(
         self, remote_kernel_id: str, *, ahead: int = 0, timestamp: int | None = None, nonce: str | None = None
@@ -273,9 +275,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         assert partner is not None
         partner.asked.append(asked)
         reply = partner.behaviour(partner, asked)
-        self.close_connection = True
+        self.close_connection = partner.behaviour is not honest or self.headers["Connection"] != "keep-alive"
         if reply is None or (reply.after and self.server.ending.wait(reply.after)):
+            self.close_connection = True
             return
+        self._send(reply)
+
+    def do_GET(self) -> None:
+        path, _, kernel_id = self.path.partition("?kernelId=")
+        partner = self.server.owner.find(kernel_id) if path == "/v1/federation/authority" else None
+        self.close_connection = True
+        if partner is not None:
+            partner.statements_asked += 1
+        if partner is None or partner.statement is None:
+            self._send(Reply(problem_for(Reason.NOT_FOUND).to_json(), 404, PROBLEM_MEDIA_TYPE))
+        else:
+            self._send(Reply(partner.statement))
+
+    def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
         for name, value in {"Content-Type": reply.media_type, **reply.headers}.items():
             self.send_header(name, value)

@@ -84,7 +84,7 @@ OF_INTRODUCTION: Final = Meanings(
 )
 
 OF_STATEMENT: Final = Meanings(frozenset({200}), _COMMON, missing=Reason.NOT_ANNOUNCED)
-_MISSING: Final = frozenset({404, 405, 410})
+_MISSING: Final = frozenset({404, 405, 410, 501})
 
 
 def read_refusal(
@@ -97,10 +97,10 @@ def read_refusal(
     """
     if status in (429, 503):
         return OutboundError(Reason.TOO_MANY_REQUESTS, retry_after=parse_retry_after(retry_after))
-    if not 400 <= status <= 499:
-        return OutboundError(Reason.ANSWER_INVALID)
     if status in _MISSING and meanings.missing is not None:
         return OutboundError(meanings.missing)
+    if not 400 <= status <= 499:
+        return OutboundError(Reason.ANSWER_INVALID)
     problem = _parse_problem(body) if body is not None else {}
     kind = problem.get("type")
     refused_for = _REASONS.get(kind) if isinstance(kind, str) else None

@@ -225,6 +225,7 @@ async def test_a_partner_that_never_answers_the_second_question_keeps_its_answer
     [
         (http(404, b"nothing here", media_type="text/plain"), Reason.NOT_ANNOUNCED),
         (http(405, b"", media_type=None), Reason.NOT_ANNOUNCED),
+        (http(501, b"", media_type=None), Reason.NOT_ANNOUNCED),
         (http(200, b"{}", media_type="text/html"), Reason.ANSWER_INVALID),
         (http(200, b" " * (MAX_STATEMENT_BYTES + 1)), Reason.ANSWER_TOO_LARGE),
         (http(302, b"", "Location: https://elsewhere.example/"), Reason.ANSWER_INVALID),
