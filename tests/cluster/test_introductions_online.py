@@ -32,7 +32,8 @@ from support.timeline import Timeline
 from support.waiting import wait_for
 from testbed.cluster import Cluster
 
-NAME = "both"
+DOMAIN = "ours"
+PARTNER = "partner"
 ALIAS = "org-b-api"
 URL = "https://api.org-b.example:9443"
 LIFE = 3600
@@ -51,20 +52,28 @@ def open_side(
 
 
 def authority(side: Side) -> str:
-    return str(side.scene.get(DOMAINS, NAME)["status"]["certificateAuthority"]["certificate"])
+    return str(side.scene.get(DOMAINS, DOMAIN)["status"]["certificateAuthority"]["certificate"])
 
 
 @pytest.fixture(scope="module")
 def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with ExitStack() as stack:
         pair = Pair(*(open_side(stack, cluster, tmp_path_factory, name) for name in "ab"))
-        pair.domains(NAME)
-        for side, other in ((pair.a, pair.b), (pair.b, pair.a)):
-            pinned = {"mode": "Pinned", "pems": [authority(other)]}
-            side.add_peer(NAME, other, certificateAuthorities=pinned)
+        pair.domains(DOMAIN)
         for side in (pair.a, pair.b):
-            side.ready(NAME)
-            side.acknowledged(NAME)
+            wait_for(lambda side=side: side.scene.secret(f"{DOMAIN}-authority"), "the statement")  # type: ignore[misc]
+        for side, other in ((pair.a, pair.b), (pair.b, pair.a)):
+            side.scene.add_peer(
+                PARTNER,
+                DOMAIN,
+                kernelId=other.scene.kernel(DOMAIN),
+                endpoint=other.endpoint,
+                trustAnchors=[{"publicKey": other.anchor(DOMAIN)}],
+            )
+        for side in (pair.a, pair.b):
+            side.ready(PARTNER)
+            side.acknowledged(PARTNER)
+            side.scene.wait(PEERS, PARTNER, "AuthoritiesAnnounced", kind="AuthoritiesKnown")
         spec = {"alias": ALIAS, "url": URL}
         body = {"apiVersion": API, "kind": "TrustedService", "metadata": {"name": ALIAS}, "spec": spec}
         pair.b.scene.create(SERVICES, body)
@@ -73,13 +82,13 @@ def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def ask(pair: Pair, name: str, **spec: Any) -> None:
     """An identity of a's, and the request to b's operator to introduce it."""
-    pair.a.scene.add_identity(name, NAME)
+    pair.a.scene.add_identity(name, DOMAIN)
     pair.a.scene.wait(IDENTITIES, name, "Ready", status="True")
     request(pair, name, name, **spec)
 
 
 def request(pair: Pair, name: str, identity: str, **spec: Any) -> None:
-    whole = {"identity": identity, "peer": NAME, "services": [ALIAS], "validitySeconds": LIFE, **spec}
+    whole = {"identity": identity, "peer": PARTNER, "services": [ALIAS], "validitySeconds": LIFE, **spec}
     body = {"apiVersion": API, "kind": "Introduction", "metadata": {"name": name}, "spec": {"request": whole}}
     pair.a.scene.create(INTRODUCTIONS, body)
 
@@ -87,7 +96,7 @@ def request(pair: Pair, name: str, identity: str, **spec: Any) -> None:
 def requested(pair: Pair, name: str) -> list[Object]:
     """What lies before the people of b for an identity of a's."""
     found = pair.b.scene.objects(INTRODUCTIONS)
-    return [each for each in found if each["metadata"]["name"].startswith(f"{NAME}-{name}-")]
+    return [each for each in found if each["metadata"]["name"].startswith(f"{PARTNER}-{name}-")]
 
 
 def decide(pair: Pair, name: str, approval: str) -> Object:
@@ -133,7 +142,7 @@ def test_a_request_waits_for_a_person_and_then_reaches_the_pod(pair: Pair) -> No
     assert condition_of(waiting, "Stalled")["status"] == "False"
     (there,) = requested(pair, "client1")
     issue = there["spec"]["issue"]
-    assert (issue["approval"], issue["peer"], issue["trustDomain"]) == ("Pending", NAME, NAME)
+    assert (issue["approval"], issue["peer"], issue["trustDomain"]) == ("Pending", PARTNER, DOMAIN)
     assert issue["services"] == [{"alias": ALIAS, "url": URL}]
     assert issue["subject"].startswith("-----BEGIN CERTIFICATE REQUEST-----\n")
     assert there["metadata"]["labels"]["bilateral.dev/origin"] == "online"
@@ -166,7 +175,7 @@ def test_what_was_approved_is_not_asked_or_written_again(pair: Pair) -> None:
         pair.a.scene.patch(
             INTRODUCTIONS, "quiet", {"metadata": {"annotations": {"note": f"looked at {each}"}}}
         )
-    pair.a.scene.add_identity("marker", NAME)
+    pair.a.scene.add_identity("marker", DOMAIN)
     pair.a.scene.wait(IDENTITIES, "marker", "Ready", status="True")
     written = [each for each in pair.a.scene.writes(since) if each.resource == INTRODUCTIONS]
     assert written == []
