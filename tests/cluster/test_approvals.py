@@ -111,6 +111,21 @@ def test_an_approved_one_may_still_be_labelled_and_deleted(api: Cluster) -> None
     assert api.request("DELETE", path, user=EDITOR).status == 200
 
 
+def test_whoever_may_not_approve_makes_no_approval_last(api: Cluster) -> None:
+    """With the label of what a partner fetches, the operator would sign it again before its end, for good."""
+    label = {"metadata": {"labels": {"bilateral.dev/origin": "online"}}}
+    for name, approval in (("for-good", "Approved"), ("asked-for", "Pending")):
+        assert create(api, APPROVER, approval, name).status == 201
+    patch = partial(api.request, "PATCH", body=label, content_type=MERGE)
+    answer = patch(f"{PATH}/for-good", user=EDITOR)
+    assert answer.status == 403
+    assert MESSAGE.removeprefix("need ") in answer.message
+    assert patch(f"{PATH}/asked-for", user=EDITOR).status == 200
+    assert patch(f"{PATH}/for-good", user=APPROVER).status == 200
+    away = {"metadata": {"labels": {"team": "a"}}}
+    assert patch(f"{PATH}/for-good", body=away, user=EDITOR).status == 200
+
+
 def test_the_right_to_approve_may_be_given_for_one_object(api: Cluster) -> None:
     role = ("create", "role", "one", "--verb=approve", "--resource=introductions.bilateral.dev")
     api.kubectl(*role, "--resource-name=mine", "-n", NAMESPACE)
