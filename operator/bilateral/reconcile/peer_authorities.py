@@ -3,8 +3,8 @@
 Rules:
 
 - They are asked for behind every handshake of ours. A statement that is held is asked for again by
-  itself, hourly or at half its life; a question that failed after five minutes; a partner who
-  announces none (404) not before the next handshake.
+  itself, hourly or at half its life; a question that failed after five minutes, or for the first time
+  when the partner says; a partner who announces none (404) not before the next handshake.
 - Questions of many partners are spread by the peer's UID, so that a restart asks nobody at once.
 - A statement that is not accepted changes nothing but the condition's reason: the one that is held
   counts until its own end.
@@ -104,7 +104,14 @@ def find_authorities(
     ask_at = None
     if peer.spec.endpoint is not None and not found.bearer_token_missing and found.standing is Standing.FRESH:
         ask_at = _ask_at(
-            peer.metadata.uid, found.now, counting, failure, fetched, planned, announces=announces
+            peer.metadata.uid,
+            found.now,
+            counting,
+            failure,
+            fetched,
+            planned,
+            announces=announces,
+            again=told in _FAILED,
         )
     if counting is None:
         return AuthoritiesFound(reason, data=data, ask_at=ask_at)
@@ -153,12 +160,15 @@ def _ask_at(
     planned: int | None,
     *,
     announces: bool,
+    again: bool,
 ) -> int | None:
     """When to ask by itself; None: not before the next handshake of ours."""
     share = fraction_of("statement", uid)
     if fetched is not None and failure is not None:
         if failure is Reason.NOT_ANNOUNCED:
             return now + REFRESH_SECONDS if announces else None
+        if fetched.retry_after_seconds and not again:
+            return now + fetched.retry_after_seconds  # it may only just have started
         return now + max(RETRY_SECONDS, fetched.retry_after_seconds)
     if counting is not None:
         pause = max(RETRY_SECONDS, min(REFRESH_SECONDS, counting.refreshed_by - now))
