@@ -7,6 +7,7 @@ who it is. Its source address can be any of 127.0.0.0/8, for the endpoint limits
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import socket
@@ -98,11 +99,11 @@ class Caller:
                 secure, body, path=path, method=method, media_type=media_type, bearer=bearer, **headers
             )
 
-    def post_all(self, bodies: Sequence[bytes | Envelope]) -> list[Answer]:
+    def post_all(self, bodies: Sequence[bytes | Envelope], path: str = HANDSHAKE_PATH) -> list[Answer]:
         """Send bodies at once, each on a connection that was opened before the first was sent."""
         with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(bodies)) as threads:
             connections = [stack.enter_context(self.connect()) for _ in bodies]
-            return list(threads.map(post_on, connections, bodies))
+            return list(threads.map(functools.partial(post_on, path=path), connections, bodies))
 
 
 def post_on(
