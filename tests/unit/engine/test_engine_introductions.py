@@ -194,7 +194,7 @@ async def test_killed_between_record_and_status_it_is_signed_again_and_the_lost_
     assert scene.withdrawn() == {lost.serial, shown}
 
 
-@pytest.mark.parametrize("way", ["deleted", "denied", "peer-suspended", "peer-deleted"])
+@pytest.mark.parametrize("way", ["deleted", "denied", "peer-suspended", "peer-deleted", "peer-of-another"])
 async def test_what_was_introduced_is_withdrawn(scene: Scene, way: str) -> None:
     scene.issue()
     await scene.settle()
@@ -210,6 +210,9 @@ async def test_what_was_introduced_is_withdrawn(scene: Scene, way: str) -> None:
         scene.api._store("introductions", obj)
         if way == "peer-suspended":
             peer = {"trustDomain": "org-b", "kernelId": "org-a-kernel", "state": "Suspended"}
+            scene.api.add("federationpeers", {"metadata": {"name": "org-a"}, "spec": peer})
+        elif way == "peer-of-another":
+            peer = {"trustDomain": "org-x", "kernelId": "org-a-kernel"}
             scene.api.add("federationpeers", {"metadata": {"name": "org-a"}, "spec": peer})
     await scene.settle(8)
     assert scene.withdrawn() == {serial}

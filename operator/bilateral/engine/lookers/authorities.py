@@ -42,6 +42,7 @@ class _Introduced:
 
     version: str
     denied: bool
+    domain: str
     peer: str | None
 
 
@@ -62,7 +63,7 @@ class AuthoritiesLooker:
             return
         now = tools.now()
         listed = listed_serials(read_generations(self._held(domain)))
-        partners: dict[str, bool] = {}
+        partners: dict[str, str | None] = {}
         tidied = tools.guard.regressed or await tools.issued.tidy(
             domain, lambda owner: self._is_owned(key.namespace, owner, partners), listed, now
         )
@@ -107,7 +108,7 @@ class AuthoritiesLooker:
         ours = secret is not None and secret.owner_uid == domain.metadata.uid
         return dict(secret.data) if secret is not None and ours else {}
 
-    def _is_owned(self, namespace: str, owner: Owner, partners: dict[str, bool]) -> bool:
+    def _is_owned(self, namespace: str, owner: Owner, partners: dict[str, str | None]) -> bool:
         """Whether the object for which something was signed is there and entitled to it."""
         kind = _KINDS.get(owner.kind)
         if kind is None:
@@ -118,24 +119,26 @@ class AuthoritiesLooker:
             return False
         return kind is not Kind.INTRODUCTION or self._is_entitled(key, partners)
 
-    def _is_entitled(self, key: Key, partners: dict[str, bool]) -> bool:
-        """Whether nobody denied an Introduction, and its partner counts; ``partners`` are known by name."""
+    def _is_entitled(self, key: Key, partners: dict[str, str | None]) -> bool:
+        """Whether nobody denied an Introduction, and its partner counts; ``partners``: their domains, by name."""
         cache = self._tools.cache
         version = cache.resource_version(key) or ""
         known = self._introduced.get(key)
         if known is None or known.version != version:
             issue = ((cache.raw(key) or {}).get("spec") or {}).get("issue") or {}
-            known = _Introduced(version, issue.get("approval") == _DENIED, issue.get("peer"))
+            denied = issue.get("approval") == _DENIED
+            known = _Introduced(version, denied, str(issue.get("trustDomain", "")), issue.get("peer"))
             self._introduced[key] = known
         if known.denied:
             return False
         if known.peer is None:
             return True
         if known.peer not in partners:
-            peer = cache.raw(Key(Kind.FEDERATION_PEER, key.namespace, known.peer))
-            active = peer is not None and (peer.get("spec") or {}).get("state") != PeerState.SUSPENDED
-            partners[known.peer] = active
-        return partners[known.peer]
+            spec = (cache.raw(Key(Kind.FEDERATION_PEER, key.namespace, known.peer)) or {}).get("spec") or {}
+            active = spec.get("state") != PeerState.SUSPENDED
+            partners[known.peer] = spec.get("trustDomain") if active else None
+        # Another trust domain's partner of that name is nobody here.
+        return partners[known.peer] == known.domain
 
     def _tell(self, key: Key, outcome: AuthoritiesOutcome) -> None:
         """Log what only a person can change, once."""
