@@ -74,6 +74,16 @@ class Cast:
             seconds=PATIENCE_SECONDS,
         )
 
+    def wait_until_listed(self, organisation: Organisation, kernel_id: str, *, listed: bool = True) -> None:
+        """Wait until a partner stands in that Secret, or does not any more. Raises Unexpected."""
+        self.teller.wait(
+            f"peers.json in Secret {organisation.name}-peers",
+            organisation.listed_peers,
+            lambda found: (kernel_id in found) == listed,
+            expected=f"{'with' if listed else 'without'} {kernel_id}",
+            seconds=PATIENCE_SECONDS,
+        )
+
     def stop(self) -> None:
         """End everything that runs."""
         for organisation in self.both:

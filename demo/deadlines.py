@@ -39,7 +39,7 @@ def renew(cast: Cast) -> None:
             f"pinned until {clock(before.pin['rotationDue'])}; the renewal is planned for "
             f"{clock(before.next_handshake)}, after {share} % of the window"
         )
-    cast.wait_for_lists(org_a, {"org-b-kernel", "org-c-kernel"})
+    cast.wait_until_listed(org_a, "org-b-kernel")
     theirs = cast.wait_until_acknowledged(org_b, "org-a")
     positions = {organisation.name: organisation.cluster.audit_position() for organisation in cast.both}
     with tell.check("renewed: rotationDue ") as line:
@@ -84,7 +84,10 @@ def suspend(cast: Cast) -> None:
     with tell.check("Org A: Suspended, and gone from the Secret that kernels mount (org-a-peers)"):
         org_a.kubectl("patch", "fpeer", "org-b", "--type", "merge", "-p", patch)
         cast.wait_for(org_a, "org-b", ("False", "Suspended"))
-        cast.wait_for_lists(org_a, {"org-c-kernel"})
+        cast.wait_until_listed(org_a, "org-b-kernel", listed=False)
+    with tell.check("what followed from it is gone too: org2-api, from the Secrets of client1 and client2"):
+        for client in ("client1", "client2"):
+            _wait_until_without_services(cast, f"{client}-known-servers")
     with tell.check("Org B, told to look now, hears 412: it still trusts Org A, and says it is not trusted"):
         org_b.kubectl("annotate", "fpeer", "org-a", "bilateral.dev/reconcile-now=demo")
         peer = tell.wait(
@@ -114,6 +117,16 @@ def suspend(cast: Cast) -> None:
     for organisation in cast.both:
         tell.command(f"bilateral status -n trust      # {organisation.title}")
         tell.quote(organisation.bilateral("status").stdout, blank_lines=False)
+
+
+def _wait_until_without_services(cast: Cast, secret: str) -> None:
+    cast.teller.wait(
+        f"Secret {secret}",
+        lambda: cast.org_a.secret_keys(secret),
+        lambda keys: "self.crt" in keys and not any(key.startswith("org2-") for key in keys),
+        expected="no service of Org B",
+        seconds=PATIENCE_SECONDS,
+    )
 
 
 def window_of(peer: PeerStatus) -> int:

@@ -13,7 +13,7 @@ STOP_SECONDS = 5
 
 
 def delete(cast: Cast) -> None:
-    """Delete the partners, then the trust domains, then end the operators."""
+    """Delete the partners, then everything else, then end the operators."""
     tell, org_b = cast.teller, cast.org_b
     tell.chapter("The end")
     tell.command("kubectl delete fpeer --all -n trust")
@@ -31,13 +31,13 @@ def delete(cast: Cast) -> None:
         )
         expect("its status", answer.status, 412)
         cast.wait_for_lists(org_b, set())
-    tell.command("kubectl delete tdom --all -n trust")
+    tell.command("kubectl delete intro,tsvc,wid,tdom --all -n trust")
     with tell.check("deleted; Kubernetes has removed every Secret that the operators made"):
         for organisation in cast.both:
             require(
                 "Secrets beforehand", bool(organisation.secret_names()), "some", organisation.secret_names()
             )
-            organisation.kubectl("delete", "tdom", "--all")
+            organisation.kubectl("delete", "intro,tsvc,wid,tdom", "--all")
         for organisation in cast.both:
             tell.wait(
                 f"Secrets of {organisation.title}",

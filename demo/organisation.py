@@ -195,6 +195,10 @@ class Organisation:
         found: list[Manifest] = answer.json()["items"]
         return found
 
+    def secret_keys(self, name: str) -> set[str]:
+        """Return the keys of a Secret's data; none while there is no such Secret."""
+        return set((self.cluster.get("secrets", name, NAMESPACE) or {}).get("data") or {})
+
     def secret_names(self) -> set[str]:
         """Return the names of the Secrets in the namespace."""
         return set(self.kubectl("get", "secrets", "-o", "name").split())

@@ -17,7 +17,7 @@ from typing import NoReturn
 # Run as a file, so that its folder and not the checkout is on the path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from demo import deadlines, ending, meeting, refusals
+from demo import access, deadlines, ending, meeting, refusals
 from demo.cast import Cast
 from demo.organisation import Organisation
 from demo.telling import Teller, Unexpected
@@ -89,6 +89,7 @@ def tell_story(cast: Cast, *, keep: bool) -> None:
     accepted = meeting.introduce(cast)
     meeting.exchange(cast)
     refusals.refuse(cast, accepted)
+    access.give_access(cast)
     deadlines.renew(cast)
     deadlines.suspend(cast)
     if not keep:
