@@ -3,24 +3,24 @@
 Proves R-K3's other half: whatever the operator asks for is granted, and whatever is granted is used.
 """
 
-import base64
 import itertools
-from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from pathlib import Path
 
+from bilateral.resources.kinds import KINDS
+from cluster.organisations import Pair, open_side
 from cluster.rights import Rights, collect_rights
+from cluster.scene import API, IDENTITIES, INTRODUCTIONS, PEERS, SERVICES, Scene
 from support.waiting import wait_for
 from testbed.audit import AuditEvent
 from testbed.chart import render_chart
 from testbed.cluster import Cluster
-from testbed.operator import OperatorProcess
 
-GROUP_PATH = "/apis/bilateral.dev/v1alpha1/namespaces"
-MERGE = "application/merge-patch+json"
+Right = tuple[tuple[str, str, str, tuple[str, ...]], str]
 
 
-def used_right(event: AuditEvent, granted: Rights) -> tuple[tuple[str, str, str, tuple[str, ...]], str]:
+def used_right(event: AuditEvent, granted: Rights) -> Right:
     """The right that a call needs; with the object's name where only that name is granted."""
     resource = f"{event.resource}/{event.subresource}" if event.subresource else event.resource
     named = (event.namespace, event.group, resource, (event.name,))
@@ -28,54 +28,56 @@ def used_right(event: AuditEvent, granted: Rights) -> tuple[tuple[str, str, str,
     return key, event.verb
 
 
-def test_what_the_operator_uses_is_what_it_is_granted(
-    cluster: Cluster, namespace: str, operator: Callable[..., OperatorProcess]
-) -> None:
-    user = f"system:serviceaccount:{namespace}:bilateral"
-    granted = collect_rights(render_chart(namespace), (namespace, "bilateral"))
+def calls(scene: Scene) -> list[AuditEvent]:
+    """What the operator of a scene asked for so far."""
+    return [event for event in scene.cluster.audit_events(user=scene.account) if event.resource]
 
-    def calls() -> list[AuditEvent]:
-        return [event for event in cluster.audit_events(user=user) if event.resource]
 
-    def used() -> set[tuple[object, str]]:
-        return {used_right(event, granted) for event in calls()}
+def used(scene: Scene, granted: Rights) -> set[Right]:
+    return {used_right(event, granted) for event in calls(scene)}
 
-    def create(plural: str, kind: str, name: str, spec: dict[str, Any]) -> None:
-        body = {
-            "apiVersion": "bilateral.dev/v1alpha1",
-            "kind": kind,
-            "metadata": {"name": name},
-            "spec": spec,
-        }
-        answer = cluster.request("POST", f"{GROUP_PATH}/{namespace}/{plural}", body)
-        assert answer.status == 201, answer.message
 
+def has_met_a_conflict(
+    scene: Scene, granted: Rights, plural: str, name: str, numbers: "itertools.count[int]"
+) -> bool:
+    """Change an object faster than the operator looks at it: some write of its status comes too late."""
+    for _ in range(20):
+        scene.ask(plural, name, str(next(numbers)))
+    return ((scene.namespace, "bilateral.dev", plural, ()), "get") in used(scene, granted)
+
+
+def test_what_the_operator_uses_is_what_it_is_granted(cluster: Cluster, tmp_path: Path) -> None:
     numbers = itertools.count()
+    with ExitStack() as stack:
+        pair = Pair(*(open_side(stack, cluster, tmp_path / name) for name in "ab"))
+        asker, scene = pair.a.scene, pair.b.scene
+        granted = collect_rights(render_chart(scene.namespace), (scene.namespace, "bilateral"))
+        pair.domains("ours")
+        for side, other in ((pair.a, pair.b), (pair.b, pair.a)):
+            side.scene.add_peer(
+                "partner",
+                "ours",
+                kernelId=other.scene.kernel("ours"),
+                endpoint=other.endpoint,
+                trustAnchors=[{"publicKey": other.anchor("ours")}],
+            )
+        for each in (asker, scene):
+            each.wait(PEERS, "partner", "AuthoritiesAnnounced", kind="AuthoritiesKnown")
+            each.add_identity("client", "ours")
+            each.wait(IDENTITIES, "client", "Ready", status="True")
+        scene.create(SERVICES, manifest("TrustedService", {"url": "https://api.example"}))
+        request = {"identity": "client", "peer": "partner"}
+        asker.create(INTRODUCTIONS, manifest("Introduction", {"request": request}))
+        asker.wait(INTRODUCTIONS, "one", "RequestPending", status="Unknown")
+        for plural in (kind.PLURAL for kind in KINDS):
+            name = scene.objects(plural)[0]["metadata"]["name"]
+            meets = partial(has_met_a_conflict, scene, granted, plural, name, numbers)
+            wait_for(meets, f"a conflict on one of the {plural}")
+        pair.b.operator.stop()  # a watch is logged as answered once it has ended
+        expected = {(right, verb) for right, verbs in granted.items() for verb in verbs}
+        assert used(scene, granted) == expected
+        assert [event for event in calls(scene) if event.code in (401, 403)] == []
 
-    def has_met_a_conflict(plural: str, name: str) -> bool:
-        """Change an object faster than the operator looks at it: some write of its status comes too late."""
-        asking = {"metadata": {"annotations": {"bilateral.dev/reconcile-now": str(next(numbers))}}}
-        path = f"{GROUP_PATH}/{namespace}/{plural}/{name}"
-        for _ in range(20):
-            assert cluster.request("PATCH", path, asking, content_type=MERGE).status == 200
-            asking["metadata"]["annotations"]["bilateral.dev/reconcile-now"] = str(next(numbers))
-        return ((namespace, "bilateral.dev", plural, ()), "get") in used()
 
-    running = operator()
-    create("trustdomains", "TrustDomain", "org-a", {"kernelId": f"{namespace}-a"})
-    for name in ("org-b", "org-c"):
-        kernel_id = f"{namespace}-{name}"
-        create("federationpeers", "FederationPeer", name, {"trustDomain": "org-a", "kernelId": kernel_id})
-        wait_for(partial(is_listed, cluster, namespace, name), f"{name} in org-a-peers")
-    wait_for(lambda: has_met_a_conflict("trustdomains", "org-a"), "a conflict on the TrustDomain")
-    wait_for(lambda: has_met_a_conflict("federationpeers", "org-b"), "a conflict on the FederationPeer")
-    expected = {(right, verb) for right, verbs in granted.items() for verb in verbs}
-    running.stop()  # a watch is logged as answered once it has ended
-    assert used() == expected
-    assert [event for event in calls() if event.code in (401, 403)] == []
-
-
-def is_listed(cluster: Cluster, namespace: str, peer: str) -> bool:
-    """Whether the trust domain's list of peers has this one."""
-    secret = cluster.get("secrets", "org-a-peers", namespace)
-    return secret is not None and peer in base64.b64decode(secret["data"]["peer-entries.json"]).decode()
+def manifest(kind: str, spec: dict[str, object]) -> dict[str, object]:
+    return {"apiVersion": API, "kind": kind, "metadata": {"name": "one"}, "spec": spec}
