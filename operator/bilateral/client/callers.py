@@ -31,7 +31,7 @@ from bilateral.client.errors import ClientError, LayoutInvalid, PartnerStale, Pe
 from bilateral.client.handshakes import LiveContext, PreparedContext, build_refusing
 from bilateral.client.known import KNOWN_SUFFIXES, read_anchors, read_own_certificate, read_peers
 from bilateral.client.places import Places
-from bilateral.client.verification import Anchor, find_issuer, find_revocation, load_authorities, load_leaf
+from bilateral.client.verification import Issuers, find_revocation, load_authorities
 from bilateral.client.volumes import Reading, read_settled, read_volume
 from bilateral.pki.errors import InvalidCertificate
 from bilateral.pki.fingerprints import certificate_fingerprint
@@ -68,7 +68,7 @@ class _Accepting:
 
     context: PreparedContext
     made_of: object = field(repr=False)
-    anchors: tuple[Anchor, ...]
+    issuers: Issuers
     peers: Mapping[str, tuple[str, ...]]
     own: tuple[bytes, bytes] = field(repr=False)
     """The chain and the key that are presented."""
@@ -121,14 +121,14 @@ class Callers:
 
     def identify(self, presented: bytes | None) -> PeerIdentity:
         """Judge a leaf whose key TLS has proven. Raises PeerNotVerified, LayoutInvalid."""
-        leaf = load_leaf(presented or b"")
-        if leaf is None:
+        accepting, now = self.accepting(), self._now()
+        moment = datetime.fromtimestamp(now, UTC)
+        signed = accepting.issuers.find(presented or b"")
+        if signed is None:
             raise PeerNotVerified(
                 "malformed-certificate", _CALLER, "presented no certificate that can be read"
             )
-        accepting, now = self.accepting(), self._now()
-        moment = datetime.fromtimestamp(now, UTC)
-        anchor = find_issuer(leaf, accepting.anchors)
+        leaf, anchor = signed.leaf, signed.issuer
         if anchor is None:
             raise PeerNotVerified(
                 "other-authority",
@@ -140,7 +140,7 @@ class Callers:
             verify_dates(leaf, moment, InvalidCertificate, what="its certificate")
         except InvalidCertificate as error:
             raise PeerNotVerified(error.cause, _CALLER, f"{error}. Theirs: a new one") from None
-        cause = find_revocation(leaf, (anchor,), moment)
+        cause = find_revocation(signed, moment)
         if cause is not None:
             raise PeerNotVerified(cause, _CALLER, _REVOCATIONS[cause])
         peers = accepting.peers.get(anchor.name, ())
@@ -180,7 +180,7 @@ class Callers:
         load_chain(context, *own)
         context.judge = self._judge
         context.explain = _explain
-        return _Accepting(context, made_of, anchors, read_peers(known), own, readings)
+        return _Accepting(context, made_of, Issuers(anchors), read_peers(known), own, readings)
 
 
 def _read_own(identity: Reading, key: Reading, before: _Accepting | None) -> tuple[bytes, bytes]:

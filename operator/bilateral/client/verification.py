@@ -6,7 +6,7 @@ Rules (R-T1, R-T3, R-T4):
   subjectAltName; strictly as RFC 5280 has it. A fingerprint: the leaf is one of those, whole, and in
   date; its name and issuer are not asked. Public authorities: the system's roots, or the bundle.
 * Where a revocation list of an authority is there, it counts: it must be current, and the leaf must be
-  the authority's own and not on it.
+  the authority's own and not on it. (Of several authorities, one without a list lets its own leaves pass.)
 * Nothing falls back to anything, and an empty list of authorities is an error.
 
 What a server sent is never repeated: sentences hold our own file's facts and OpenSSL's code.
@@ -35,6 +35,7 @@ from bilateral.tls.chains import load_chain
 from bilateral.tls.pins import verify_pinned
 
 _OTHER: Final = "other-authority"
+_MAX_KNOWN: Final = 1024
 _CODES: Final = {
     9: "not-yet-valid",
     10: "expired",
@@ -146,6 +147,7 @@ class _ServerJudge:
     def __init__(self, expected: Expected, now: Callable[[], float]) -> None:
         self._expected = expected
         self._now = now
+        self._issuers = Issuers(expected.anchors)
 
     def __call__(self, presented: bytes | None) -> None:
         verifier = self._expected.verifier
@@ -155,10 +157,10 @@ class _ServerJudge:
         if isinstance(verifier, PinnedFingerprint):
             self._verify_pinned(verifier, presented, moment)
             return
-        leaf = load_leaf(presented or b"")
-        if leaf is None:
+        signed = self._issuers.find(presented or b"")
+        if signed is None:
             raise self._refusal("malformed-certificate", "the server's certificate cannot be read")
-        self._verify_not_revoked(leaf, moment)
+        self._verify_not_revoked(signed, moment)
 
     def _verify_pinned(self, verifier: PinnedFingerprint, presented: bytes | None, moment: datetime) -> None:
         try:
@@ -173,8 +175,10 @@ class _ServerJudge:
                 sentence = f"the server: {error}. Theirs: a new one; ours: its pin"
             raise self._refusal(error.cause, sentence) from None
 
-    def _verify_not_revoked(self, leaf: x509.Certificate, moment: datetime) -> None:
-        cause = find_revocation(leaf, self._expected.anchors, moment)
+    def _verify_not_revoked(self, signed: Signed, moment: datetime) -> None:
+        cause = find_revocation(signed, moment)
+        if cause is None and signed.issuer is None:
+            cause = "not-direct"
         if cause is not None:
             raise self._refusal(cause, f"the server's certificate {REVOCATION_SENTENCES[cause]}")
 
@@ -190,29 +194,46 @@ REVOCATION_SENTENCES: Final = {
 }
 
 
-def find_revocation(leaf: x509.Certificate, anchors: Sequence[Anchor], moment: datetime) -> str | None:
-    """Say why the lists do not let ``leaf`` pass: revoked, revocation-list-expired, not-direct; or None.
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A leaf, and the authority whose key signed it itself, if it is one of ours."""
 
-    Of several authorities, one that has no list lets its own leaves pass.
-    """
-    anchor = find_issuer(leaf, anchors)
-    if anchor is None:
-        return "not-direct" if any(anchor.revocations is not None for anchor in anchors) else None
-    if anchor.revocations is None:
+    leaf: x509.Certificate
+    issuer: Anchor | None
+
+
+class Issuers:
+    """Who signed which leaf: found once for each, since the same are shown again and again."""
+
+    def __init__(self, anchors: Sequence[Anchor]) -> None:
+        """Look among these authorities."""
+        self._anchors = tuple(anchors)
+        self._known: dict[bytes, Signed] = {}
+
+    def find(self, der: bytes) -> Signed | None:
+        """Parse what was presented and find its issuer; of two with one name, the right one.
+
+        None when it cannot be read: OpenSSL may have read more into it than we do.
+        """
+        known = self._known.get(der)
+        if known is not None:
+            return known
+        try:
+            leaf = parse_der_certificate(der, InvalidCertificate)
+        except InvalidCertificate:
+            return None
+        issuer = next((anchor for anchor in self._anchors if is_signed_by(leaf, anchor.certificate)), None)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known = {}
+        found = self._known[der] = Signed(leaf, issuer)
+        return found
+
+
+def find_revocation(signed: Signed, moment: datetime) -> str | None:
+    """Say why its issuer's list does not let a leaf pass (revoked, revocation-list-expired), or None."""
+    listed = None if signed.issuer is None else signed.issuer.revocations
+    if listed is None:
         return None
-    if not is_fresh(anchor.revocations, moment):
+    if not is_fresh(listed, moment):
         return "revocation-list-expired"
-    return "revoked" if is_revoked(anchor.revocations, leaf) else None
-
-
-def find_issuer(leaf: x509.Certificate, anchors: Sequence[Anchor]) -> Anchor | None:
-    """Find the authority whose key signed ``leaf`` itself; of two with one name, the right one."""
-    return next((anchor for anchor in anchors if is_signed_by(leaf, anchor.certificate)), None)
-
-
-def load_leaf(der: bytes) -> x509.Certificate | None:
-    """Parse what was presented; None when OpenSSL read more into it than cryptography does."""
-    try:
-        return parse_der_certificate(der, InvalidCertificate)
-    except InvalidCertificate:
-        return None
+    return "revoked" if is_revoked(listed, signed.leaf) else None
