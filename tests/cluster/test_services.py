@@ -270,6 +270,13 @@ def test_a_token_comes_from_a_secret_that_was_opened_and_is_in_the_pods_file_onl
     wait_for(is_rotated, "the new token")
     assert "canary" not in str(scene.get(SERVICES, "with-token")) + str(scene.get(IDENTITIES, CLIENT))
     assert "canary" not in str(scene.objects("events"))
+    # The Secret's owner says where it may go; who may only edit the service cannot send it elsewhere.
+    scene.patch(SECRETS, "their-token", {"stringData": {"hosts": "api.org2.example:9443"}})
+    scene.patch(SERVICES, "with-token", {"spec": {"url": "https://evil.example"}})
+    wait_gone(scene, "with-token")
+    scene.wait(SERVICES, "with-token", "TokenNotForHost", status="False")
+    scene.patch(SERVICES, "with-token", {"spec": {"url": URL}})
+    wait_bound(scene, "with-token")
     scene.patch(SECRETS, "their-token", {"stringData": {"token": "two words"}})
     wait_gone(scene, "with-token")
     scene.wait(SERVICES, "with-token", "TokenInvalid", status="False")

@@ -248,6 +248,10 @@ ADVICE: Mapping[Reason, Advice] = {
         "a Service of the namespace has the alias for its name, and pods would mean that one",
         "Yours: delete it and create one with another alias.",
     ),
+    Reason.TOKEN_NOT_FOR_HOST: Advice(
+        "the Secret of the bearer token says under hosts for which hosts it is, and this is none of them",
+        "Yours: correct spec.url, or have the Secret's owner add the host.",
+    ),
     Reason.TOKEN_INVALID: Advice(
         "the bearer token is not printable ASCII without spaces",
         "Yours: correct the Secret of spec.bearerTokenSecretRef.",

@@ -174,7 +174,7 @@ class Services:
         if reference is None:
             return Token(None)
         raw = self._cache.raw(Key(Kind.SECRET, service.metadata.namespace, reference.name))
-        return read_token(None if raw is None else view_of(raw), reference.key)
+        return read_token(None if raw is None else view_of(raw), reference.key, service.spec.url)
 
 
 def _has_ended(resolution: Resolution, now: int) -> bool:

@@ -81,6 +81,7 @@ class Reason(StrEnum):
     ALIAS_CONFLICT = "AliasConflict"
     ALIAS_SHADOWS_SERVICE = "AliasShadowsService"
     TOKEN_INVALID = "TokenInvalid"  # noqa: S105 - a word, not a secret
+    TOKEN_NOT_FOR_HOST = "TokenNotForHost"  # noqa: S105 - a word, not a secret
 
     # Objects and their dependencies.
     READY = "Ready"

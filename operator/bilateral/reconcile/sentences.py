@@ -106,6 +106,8 @@ SENTENCES: Mapping[Reason, str] = {
     "the two.",
     Reason.ALIAS_SHADOWS_SERVICE: "A Service of this namespace has the alias for its name, and pods would mean that "
     "one. Choose another alias.",
+    Reason.TOKEN_NOT_FOR_HOST: "The bearer token's Secret says under hosts for which hosts it is, and this service's "
+    "is none of them. Correct spec.url, or the Secret.",
     Reason.TOKEN_INVALID: "The bearer token in the Secret is not 1 to 4096 printable ASCII characters without spaces. "
     "Correct the Secret.",
     Reason.OUTPUTS_PENDING: "The Secrets that follow from this object are being written.",

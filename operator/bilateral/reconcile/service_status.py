@@ -36,7 +36,14 @@ PASSING = frozenset(
 """Reasons that may go without anybody editing something here; for any other the service is Stalled."""
 
 
-AFTER_THE_VERIFIER = frozenset({Reason.AUTHORITY_UNKNOWN, Reason.SECRET_NOT_FOUND, Reason.TOKEN_INVALID})
+AFTER_THE_VERIFIER = frozenset(
+    {
+        Reason.AUTHORITY_UNKNOWN,
+        Reason.SECRET_NOT_FOUND,
+        Reason.TOKEN_INVALID,
+        Reason.TOKEN_NOT_FOR_HOST,
+    }
+)
 """Refusals of a service whose verifier was resolved."""
 
 

@@ -11,7 +11,8 @@ Rules (resources.md, TrustedService; security.md R-T1, R-T6):
   same namespace is refused: pods would mean the other.
 - A service is shown exactly one chain: by the first authority that the identity has one of, in the order
   of the object and newest generation first; where it has none, the newest is asked for.
-- A bearer token counts only from a Secret with the label ``bilateral.dev/secret: referenced``.
+- A bearer token counts only from a Secret with the label ``bilateral.dev/secret: referenced``, and only for the
+  hosts that the Secret names, where it names any.
 - Authorities past their end are not handed to pods; when none is left the service is refused.
 
 A service that an introduction carries is resolved by the same table: :func:`resolve_introduced`.
@@ -24,6 +25,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -65,13 +67,21 @@ class Token:
 NO_TOKEN = Token(None)
 """No bearer token is asked for."""
 
+HOSTS_KEY = "hosts"
 _TOKEN = re.compile(rb"[!-~]{1,4096}")
 
 
-def read_token(secret: SecretView | None, key: str) -> Token:
-    """Read a bearer token from a Secret; one line break at its end is an editor's, and does not count."""
+def read_token(secret: SecretView | None, key: str, url: str) -> Token:
+    """Read the bearer token for a service's URL from a Secret.
+
+    One line break at its end is an editor's, and does not count. Where the Secret has a key ``hosts``, the
+    token is for those only: a host, or host and port, a line, as URLs have them. So whoever may change a
+    TrustedService and no Secrets cannot send the token elsewhere.
+    """
     if secret is None or not secret.referenced or key not in secret.data:
         return Token(None, Reason.SECRET_NOT_FOUND)
+    if HOSTS_KEY in secret.data and urlsplit(url).netloc.encode() not in secret.data[HOSTS_KEY].split():
+        return Token(None, Reason.TOKEN_NOT_FOR_HOST)
     value = secret.data[key].removesuffix(b"\n").removesuffix(b"\r")
     if _TOKEN.fullmatch(value) is None:
         return Token(None, Reason.TOKEN_INVALID)

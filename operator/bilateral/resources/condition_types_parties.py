@@ -108,6 +108,7 @@ TRUSTED_SERVICE_CONDITIONS: Final = (
             *_CHAIN_AVAILABLE[1:],
             Reason.SECRET_NOT_FOUND,
             Reason.TOKEN_INVALID,
+            Reason.TOKEN_NOT_FOR_HOST,
         ),
     ),
     ConditionType(

@@ -352,7 +352,27 @@ def secret(value: bytes, *, referenced: bool = True, key: str = "token") -> Secr
 def test_a_token_is_printable_ascii_of_a_secret_that_was_opened_to_us(
     found: SecretView | None, expected: Token
 ) -> None:
-    assert read_token(found, "token") == expected
+    assert read_token(found, "token", URL) == expected
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url", "is_for"),
+    [
+        (b"api.org2.example:9443", URL, True),
+        (b"other.example\napi.org2.example:9443\n", URL, True),
+        (b"api.org2.example", "https://api.org2.example", True),
+        (b"api.org2.example", URL, False),
+        (b"api.org2.example:9443", "https://evil.example:9443", False),
+        (b"api.org2.example:9443", "https://evil-api.org2.example:9443", False),
+        (b"api.org2.example:9443", "https://api.org2.example:94430", False),
+        (b"*", URL, False),
+        (b"", URL, False),
+    ],
+)
+def test_a_token_that_names_its_hosts_goes_to_no_other(hosts: bytes, url: str, is_for: bool) -> None:
+    held = replace(secret(b"abc"), data={"token": b"abc", "hosts": hosts})
+    expected = Token("abc") if is_for else Token(None, Reason.TOKEN_NOT_FOR_HOST)
+    assert read_token(held, "token", url) == expected
 
 
 def test_no_token_leaves_with_a_refusal() -> None:
