@@ -121,11 +121,9 @@ class FaultProxy:
         )
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._serve())
-        finally:
-            self._loop.close()
+        # The runner ends what is still being passed on before it closes the loop.
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         connector = aiohttp.TCPConnector(ssl=self._client_context, limit=0)
