@@ -81,3 +81,5 @@ def configure_logging(level: str) -> None:
     # aiohttp's server logs what a client sent when it cannot parse it.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+    # A kubeconfig that is not there is told by our own error, with what was expected.
+    logging.getLogger("kubernetes.aio.config").setLevel(logging.ERROR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import types
 
@@ -109,6 +110,17 @@ def test_a_wrong_value_is_a_usage_error(started: list[OperatorSettings], option:
     assert result.exit_code == 2
     assert option.partition("=")[0] in result.stderr
     assert started == []
+
+
+def test_a_kubeconfig_that_is_not_there_is_one_line() -> None:
+    """The library's own warning would stand above it, as JSON."""
+    program = "from bilateral.cli.main import main; main()"
+    run = [sys.executable, "-c", program, "operator", "--kubeconfig=/nonexistent"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: no cluster: expected --kubeconfig with a readable file, or a pod with a ServiceAccount\n"
+    )
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
