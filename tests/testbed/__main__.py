@@ -56,6 +56,7 @@ def _run(options: argparse.Namespace) -> None:
             cluster.install_crds()
         seconds = time.monotonic() - started
         print(f"ready after {seconds:.1f} s: export KUBECONFIG={cluster.kubeconfig}")  # noqa: T201
+        print(f"its kubectl: {build_kubernetes().kubectl}")  # noqa: T201
     else:
         found = stop_processes(options.directory)
         print(f"{'ended the' if found else 'there is no'} cluster in {options.directory}")  # noqa: T201
