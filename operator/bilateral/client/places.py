@@ -66,16 +66,11 @@ class Places:
     def locate(cls, config: str | os.PathLike[str] | None = None) -> Places:
         """Find the parts under a root. Raises LayoutInvalid (no-directory)."""
         root = find_root(config)
-        try:
-            with os.scandir(root) as entries:
-                names = {entry.name for entry in entries if entry.is_dir()}
-        except OSError:
-            raise LayoutInvalid(
-                "no-directory",
-                root.name or str(root),
-                "no such directory. Yours: mount the Secrets of the WorkloadIdentity there, or name another "
-                f"place in ${CONFIG_VARIABLE}",
-            ) from None
+        return cls.arrange(Path(root), find_names(root))
+
+    @classmethod
+    def arrange(cls, root: Path, names: frozenset[str]) -> Places:
+        """Say which part is where, in a root with directories of these names."""
         return cls(
             identity=root / "identity" if "identity" in names else root,
             key=root / _find_key(names),
@@ -88,13 +83,27 @@ class Places:
         )
 
 
-def _find_key(names: set[str]) -> str:
+def find_names(root: str) -> frozenset[str]:
+    """The directories under a root. Raises LayoutInvalid (no-directory)."""
+    try:
+        with os.scandir(root) as entries:
+            return frozenset([entry.name for entry in entries if entry.is_dir()])
+    except OSError:
+        raise LayoutInvalid(
+            "no-directory",
+            Path(root).name or root,
+            "no such directory. Yours: mount the Secrets of the WorkloadIdentity there, or name another "
+            f"place in ${CONFIG_VARIABLE}",
+        ) from None
+
+
+def _find_key(names: frozenset[str]) -> str:
     if "identity" not in names:
         return ""
     return "key" if "key" in names else "identity"
 
 
-def find_root(config: str | os.PathLike[str] | None = None) -> Path:
+def find_root(config: str | os.PathLike[str] | None = None) -> str:
     """The directory that everything is under: the argument, the environment's, or the default."""
     chosen = config or os.environ.get(CONFIG_VARIABLE) or os.environ.get(CERTIFIED_VARIABLE)
-    return Path(chosen) if chosen else DEFAULT_ROOT
+    return os.fspath(chosen) if chosen else str(DEFAULT_ROOT)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -27,7 +28,7 @@ from bilateral.client.chains import Credentials, Held, choose_credentials, read_
 from bilateral.client.deadlines import MountedDeadlines
 from bilateral.client.errors import LayoutInvalid, ServiceNotFound
 from bilateral.client.handshakes import PreparedContext
-from bilateral.client.places import AUTHORITY_SUFFIXES, Places
+from bilateral.client.places import AUTHORITY_SUFFIXES, Places, find_names, find_root
 from bilateral.client.revocations import SUFFIX, find_anchor
 from bilateral.client.services import Service, parse_service_file
 from bilateral.client.verification import Expected, build_client_context
@@ -142,8 +143,8 @@ class Trust:
 
 
 @lru_cache(maxsize=_MAX_SHARED)
-def _share(places: Places, now: Callable[[], float]) -> Trust:
-    return Trust(places, now)
+def _share(root: str, names: frozenset[str], now: Callable[[], float]) -> Trust:
+    return Trust(Places.arrange(Path(root), names), now)
 
 
 def find_trust(config: str | os.PathLike[str] | None = None, now: Callable[[], float] = time.time) -> Trust:
@@ -152,7 +153,8 @@ def find_trust(config: str | os.PathLike[str] | None = None, now: Callable[[], f
     So a program that makes a client for each request reads and parses nothing at the second one. Raises
     LayoutInvalid.
     """
-    return _share(Places.locate(config), now)
+    root = find_root(config)
+    return _share(root, find_names(root), now)
 
 
 def _watched(*readings: Reading | None) -> tuple[Reading, ...]:

@@ -200,10 +200,12 @@ class Signed:
 
     leaf: x509.Certificate
     issuer: Anchor | None
+    is_withdrawn: bool
+    """Whether its issuer's list, where there is one, has it."""
 
 
 class Issuers:
-    """Who signed which leaf: found once for each, since the same are shown again and again."""
+    """Who signed which leaf, and withdrew it: found once for each, since the same are shown again and again."""
 
     def __init__(self, anchors: Sequence[Anchor]) -> None:
         """Look among these authorities."""
@@ -225,7 +227,8 @@ class Issuers:
         issuer = next((anchor for anchor in self._anchors if is_signed_by(leaf, anchor.certificate)), None)
         if len(self._known) >= _MAX_KNOWN:
             self._known = {}
-        found = self._known[der] = Signed(leaf, issuer)
+        listed = None if issuer is None else issuer.revocations
+        found = self._known[der] = Signed(leaf, issuer, listed is not None and is_revoked(listed, leaf))
         return found
 
 
@@ -236,4 +239,4 @@ def find_revocation(signed: Signed, moment: datetime) -> str | None:
         return None
     if not is_fresh(listed, moment):
         return "revocation-list-expired"
-    return "revoked" if is_revoked(listed, signed.leaf) else None
+    return "revoked" if signed.is_withdrawn else None

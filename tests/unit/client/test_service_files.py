@@ -114,7 +114,7 @@ def _pem(organisation: Organisation) -> bytes:
 )
 def test_the_root(argument: str | None, ours: str | None, theirs: str | None, expected: str) -> None:
     with environment(BILATERAL_CONFIG=ours, CERTIFIED_CONFIG=theirs, VIRTUAL_ENV="/venv"):
-        assert find_root(argument) == Path(expected)
+        assert find_root(argument) == expected
 
 
 def test_mounted_parts_come_before_certifieds(tmp_path: Path) -> None:
