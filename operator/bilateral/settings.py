@@ -18,6 +18,9 @@ DEFAULT_PORT = 8940
 DEFAULT_METRICS_PORT = 8941
 DEFAULT_LEASE_NAME = "bilateral"
 DEFAULT_WORKERS = 32
+DEFAULT_MAX_CONNECTIONS = 256
+DEFAULT_MAX_CONNECTIONS_PER_SOURCE = 128
+DEFAULT_REQUESTS_PER_SECOND = 50
 
 
 class SettingsError(Exception):
@@ -34,7 +37,8 @@ class OperatorSettings:
     ``namespaces`` empty means all namespaces; ``lease_namespace`` None means the pod's own or, outside
     a cluster, the kubeconfig's; ``identity`` None means a name made from the host's. ``refusals`` and
     ``tls_minimum`` are those of the federation endpoint; ``allow_destinations`` lists hosts and networks
-    that are reached although they are not public addresses.
+    that are reached although they are not public addresses. ``max_connections`` bounds the endpoint's
+    connections in all, ``max_connections_per_source`` and ``requests_per_second`` those of one address.
     """
 
     kubeconfig: str | None = None
@@ -51,3 +55,6 @@ class OperatorSettings:
     log_level: LogLevel = "info"
     tls_minimum: TLSVersion = "1.3"
     workers: int = DEFAULT_WORKERS
+    max_connections: int = DEFAULT_MAX_CONNECTIONS
+    max_connections_per_source: int = DEFAULT_MAX_CONNECTIONS_PER_SOURCE
+    requests_per_second: int = DEFAULT_REQUESTS_PER_SECOND

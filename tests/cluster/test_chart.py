@@ -153,13 +153,16 @@ def test_the_flags_say_what_the_values_say() -> None:
     values = {
         "watchNamespaces": ["a", "b"], "allowDestinations": ["10.0.0.0/8", "*.corp.example"],
         "refusals": "Uniform", "logLevel": "warning", "tlsMinimum": "1.2",
+        "endpointLimits": {"maxConnections": 1000, "requestsPerSecond": 200},
     }  # fmt: skip
     documents = render_chart("trust", values)
     assert only(documents, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"] == [
         "--namespace=a", "--namespace=b", "--lease-namespace=trust", "--lease-name=bilateral",
         "--listen=0.0.0.0:8940", "--metrics-listen=0.0.0.0:8941",
         "--allow-destinations=10.0.0.0/8", "--allow-destinations=*.corp.example",
-        "--refusals=Uniform", "--tls-minimum=1.2", "--log-level=warning",
+        "--refusals=Uniform", "--tls-minimum=1.2",
+        "--max-connections=1000", "--max-connections-per-source=128", "--requests-per-second=200",
+        "--log-level=warning",
     ]  # fmt: skip
 
 
@@ -244,6 +247,8 @@ def test_metrics_are_read_only_by_whom_the_values_name(plain: list[Manifest]) ->
         pytest.param({"watchNamespaces": "trust"}, id="not a list"),
         pytest.param({"refusals": "None"}, id="an unknown kind of refusal"),
         pytest.param({"tlsMinimum": "1.1"}, id="an old TLS"),
+        pytest.param({"endpointLimits": {"maxConnections": 0}}, id="no connection"),
+        pytest.param({"endpointLimits": {"perSecond": 1}}, id="an unknown limit"),
         pytest.param({"logLevel": "trace"}, id="an unknown level"),
         pytest.param({"allowDestinations": ["https://a.example"]}, id="a URL as a destination"),
         pytest.param({"allowDestinations": ["a.example --x"]}, id="a flag smuggled in"),

@@ -17,8 +17,11 @@ from bilateral.pki.errors import InvalidHost
 from bilateral.pki.hosts import parse_host
 from bilateral.settings import (
     DEFAULT_LEASE_NAME,
+    DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_MAX_CONNECTIONS_PER_SOURCE,
     DEFAULT_METRICS_PORT,
     DEFAULT_PORT,
+    DEFAULT_REQUESTS_PER_SECOND,
     DEFAULT_WORKERS,
     Address,
     LogLevel,
@@ -151,6 +154,33 @@ def _words(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     help="Lowest TLS version, both ways.",
 )
 @click.option(
+    "--max-connections",
+    type=click.IntRange(1, 65536),
+    default=DEFAULT_MAX_CONNECTIONS,
+    envvar="BILATERAL_MAX_CONNECTIONS",
+    show_envvar=True,
+    show_default=True,
+    help="Open connections to the endpoint, in all; a quarter more for addresses where partners proved themselves.",
+)
+@click.option(
+    "--max-connections-per-source",
+    type=click.IntRange(1, 65536),
+    default=DEFAULT_MAX_CONNECTIONS_PER_SOURCE,
+    envvar="BILATERAL_MAX_CONNECTIONS_PER_SOURCE",
+    show_envvar=True,
+    show_default=True,
+    help="Open connections from one address (IPv6: a /64).",
+)
+@click.option(
+    "--requests-per-second",
+    type=click.IntRange(1, 10_000),
+    default=DEFAULT_REQUESTS_PER_SECOND,
+    envvar="BILATERAL_REQUESTS_PER_SECOND",
+    show_envvar=True,
+    show_default=True,
+    help="Requests, and new connections, from one address; four times as many at once, forty times in all.",
+)
+@click.option(
     "--lease-namespace",
     envvar="BILATERAL_LEASE_NAMESPACE",
     show_envvar=True,
@@ -202,6 +232,9 @@ def operator(
     allow_destinations: tuple[str, ...],
     refusals: str,
     tls_minimum: str,
+    max_connections: int,
+    max_connections_per_source: int,
+    requests_per_second: int,
     lease_namespace: str | None,
     lease_name: str,
     identity: str | None,
@@ -228,6 +261,9 @@ def operator(
         log_level=cast("LogLevel", log_level),
         tls_minimum=cast("TLSVersion", tls_minimum),
         workers=workers,
+        max_connections=max_connections,
+        max_connections_per_source=max_connections_per_source,
+        requests_per_second=requests_per_second,
     )
     raise click.exceptions.Exit(_run(settings))
 

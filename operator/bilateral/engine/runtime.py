@@ -41,6 +41,7 @@ from bilateral.engine.terms import KIND_NAMES
 from bilateral.engine.views import Views
 from bilateral.exchange.client import Outbound, OutboundSettings
 from bilateral.exchange.destinations import Destinations
+from bilateral.exchange.limits import build_limits
 from bilateral.exchange.server import Endpoint, EndpointSettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.reasons import Reason
@@ -125,7 +126,15 @@ class Runtime:
         self._endpoint = Endpoint(
             self._responder,
             self._certificates,
-            EndpointSettings(refusals=settings.refusals, minimum_tls=tls),
+            EndpointSettings(
+                refusals=settings.refusals,
+                minimum_tls=tls,
+                limits=build_limits(
+                    max_connections=settings.max_connections,
+                    max_connections_per_source=settings.max_connections_per_source,
+                    requests_per_second=settings.requests_per_second,
+                ),
+            ),
             self.metrics,
             clock=clock.monotonic,
             statements=Statements(self._cache, self._views),

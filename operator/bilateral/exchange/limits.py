@@ -45,6 +45,24 @@ class LimitSettings:
     """The totals hold for all strangers together, and once more for all known sources together."""
 
 
+def build_limits(
+    *, max_connections: int, max_connections_per_source: int, requests_per_second: int
+) -> LimitSettings:
+    """Build limits from the few that a person sets; the others keep their proportion to them."""
+    burst = 4 * requests_per_second
+    return LimitSettings(
+        max_connections=max_connections,
+        known_connections=math.ceil(max_connections / 4),
+        max_connections_per_source=max_connections_per_source,
+        connections_per_second=float(requests_per_second),
+        connections_burst=burst,
+        requests_per_second=float(requests_per_second),
+        requests_burst=burst,
+        total_requests_per_second=40.0 * requests_per_second,
+        total_requests_burst=20 * burst,
+    )
+
+
 def parse_source(host: str) -> str:
     """Name the source that a peer address belongs to; an unreadable one is a source of its own."""
     try:

@@ -17,7 +17,7 @@ EVERYTHING = [
     "--allow-destinations=10.0.0.0/8, *.svc", "--allow-destinations=trust.org-b.example",
     "--refusals=Uniform",
     "--log-level=debug", "--tls-minimum=1.2", "--lease-namespace=ln", "--lease-name=l", "--identity=me",
-    "--workers=2",
+    "--workers=2", "--max-connections=10", "--max-connections-per-source=5", "--requests-per-second=7",
 ]  # fmt: skip
 
 
@@ -61,6 +61,9 @@ def test_every_option_reaches_the_operator(started: list[OperatorSettings]) -> N
             log_level="debug",
             tls_minimum="1.2",
             workers=2,
+            max_connections=10,
+            max_connections_per_source=5,
+            requests_per_second=7,
         )
     ]
 
@@ -73,6 +76,7 @@ def test_the_environment_says_the_same_and_an_option_counts_more(
         "ALLOW_DESTINATIONS": "10.0.0.0/8,*.svc", "REFUSALS": "Uniform", "LOG_LEVEL": "error",
         "TLS_MINIMUM": "1.2",
         "LEASE_NAMESPACE": "ln", "LEASE_NAME": "l", "IDENTITY": "me", "WORKERS": "4",
+        "MAX_CONNECTIONS": "8", "MAX_CONNECTIONS_PER_SOURCE": "3", "REQUESTS_PER_SECOND": "9",
     }.items():  # fmt: skip
         monkeypatch.setenv(f"BILATERAL_{name}", value)
     assert Shell().run("operator", "--workers=5").exit_code == 0
@@ -82,6 +86,8 @@ def test_the_environment_says_the_same_and_an_option_counts_more(
     assert settings.listen == ("0.0.0.0", 1)
     assert settings.metrics_listen == ("0.0.0.0", 2)
     assert settings.workers == 5
+    assert (settings.max_connections, settings.max_connections_per_source) == (8, 3)
+    assert settings.requests_per_second == 9
     assert settings.refusals == "Uniform"
 
 
@@ -102,6 +108,7 @@ def test_its_exit_code_is_ours(started: list[OperatorSettings]) -> None:
     [
         "--listen=host", "--listen=host:65536", "--listen=ho_st:1", "--listen=[::g]:1", "--listen=::1:1",
         "--listen=:-1",
+        "--max-connections=0", "--max-connections-per-source=x", "--requests-per-second=0",
         "--workers=0", "--refusals=Silent", "--tls-minimum=1.1", "--log-level=loud",
     ],
 )  # fmt: skip

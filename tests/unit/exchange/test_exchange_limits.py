@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilateral.exchange.limits import MAX_SOURCES, Gate, LimitSettings, TokenBuckets, parse_source
+from bilateral.exchange.limits import (
+    MAX_SOURCES,
+    Gate,
+    LimitSettings,
+    TokenBuckets,
+    build_limits,
+    parse_source,
+)
 
 
 @dataclass
@@ -157,3 +164,14 @@ def test_of_known_sources_the_least_recently_welcomed_is_forgotten() -> None:
     for number in range(MAX_SOURCES):
         gate.welcome(f"source-{number}")
     assert gate.admit("192.0.2.9") is None
+
+
+def test_the_limits_that_a_person_sets_are_the_defaults_where_nobody_does() -> None:
+    built = build_limits(max_connections=256, max_connections_per_source=128, requests_per_second=50)
+    assert built == LimitSettings()
+
+
+def test_the_other_limits_keep_their_proportion() -> None:
+    built = build_limits(max_connections=10, max_connections_per_source=5, requests_per_second=7)
+    assert (built.known_connections, built.connections_burst, built.requests_burst) == (3, 28, 28)
+    assert (built.total_requests_per_second, built.total_requests_burst) == (280, 560)
