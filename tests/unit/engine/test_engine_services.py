@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bilateral.engine.api import APIError
 from bilateral.engine.cache import Key, Kind
+from bilateral.engine.dependants import find_dependants
 from bilateral.engine.lookers.services import count_audience
 from bilateral.engine.partners import Partners
 from bilateral.engine.services import Services
+from bilateral.pki.authority import generate_authority
+from bilateral.pki.names import Subject
 from bilateral.pki.slugs import build_slug
 from bilateral.protocol.handshake import Envelope, build_envelope
 from bilateral.protocol.keys import SigningKey
@@ -161,6 +165,25 @@ async def test_its_own_look_keeps_the_deadline_without_the_peers(scene: Scene) -
     assert scene.replica.ready("federationpeers", "org-b") == ("True", "Fresh"), "not looked at yet"
 
 
+async def test_an_authority_that_ends_ends_the_service_without_any_event(scene: Scene) -> None:
+    brief = generate_authority(
+        Subject(common_name="Brief CA"),
+        algorithm="Ed25519",
+        validity_seconds=600,
+        now=datetime.fromtimestamp(scene.clock.wall, UTC),
+    )
+    pem = brief.certificate_pem.decode()
+    scene.service("brief", peer=None, verifier={"certificateAuthority": {"pem": pem}})
+    await scene.settle()
+    assert scene.ready("brief") == ("True", "Ready")
+    scene.clock.advance(599)
+    await scene.replica.work()
+    assert scene.ready("brief") == ("True", "Ready")
+    scene.clock.advance(3)
+    await scene.replica.work()
+    assert scene.ready("brief") == ("False", "AuthorityExpired")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -244,6 +267,7 @@ async def test_an_alias_of_a_service_of_the_cluster_is_refused_until_that_goes(s
     scene.api.add("services", {"metadata": {"name": "web"}})
     scene.service("web")
     scene.service("dotted", alias="web.example")
+    scene.api.add("services", {"metadata": {"name": "web.example"}})  # no Service can be called so
     await scene.settle()
     assert scene.ready("web") == ("False", "AliasShadowsService")
     assert scene.ready("dotted") == ("True", "Ready")
@@ -376,6 +400,28 @@ async def test_any_number_of_identities_is_one_write_a_service(scene: Scene) -> 
         "NoChain",
     )
     assert "1 of 21" in conditions["ChainAvailable"]["message"]
+
+
+async def test_services_whose_audience_is_as_it_was_are_not_looked_at(scene: Scene) -> None:
+    key = Key("audiences", "trust", "")
+    await scene.settle(3)
+    await scene.replica.controller.look(key)
+    scene.clock.advance(3)
+    while scene.replica.queue._take() is not None:
+        pass
+    await scene.replica.controller.look(key)
+    assert scene.replica.queue._take() is None
+
+
+async def test_those_who_list_a_service_hear_of_its_token_and_of_its_rivals(scene: Scene) -> None:
+    scene.service("held", alias="one", bearerTokenSecretRef={"name": "t", "key": "token"})
+    scene.service("rival", alias="one", created="2026-11-22T00:00:00Z")
+    scene.identity("lister", services={"mode": "Listed", "names": ["held"]})
+    scene.api.add("secrets", secret("t", b"abc"))
+    scene.replica.catch_up()
+    cache, lister = scene.replica.cache, Key(Kind.WORKLOAD_IDENTITY, "trust", "lister")
+    assert lister in find_dependants(cache, Key(Kind.SECRET, "trust", "t"))
+    assert lister in find_dependants(cache, Key(Kind.TRUSTED_SERVICE, "trust", "rival"))
 
 
 async def test_a_replica_that_lost_the_lease_writes_nothing(scene: Scene) -> None:

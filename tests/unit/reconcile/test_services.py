@@ -32,6 +32,7 @@ from bilateral.reconcile.services import (
     resolve_service,
     select_chain,
 )
+from bilateral.resources.trustedservice import VerifierSpec
 from unit.pki.material import certificate
 
 from .conftest import NOW
@@ -216,6 +217,15 @@ def test_a_raw_key_without_a_peer_is_refused_even_where_admission_let_it_pass(ve
     assert resolve_service(without, ServiceView(), NOW) == ServiceRefused(
         "org2-api", Reason.UNKNOWN_RAW_KEY_PEER
     )
+
+
+@pytest.mark.parametrize("peer", [None, partner(LEAF), partner(authorities=BOTH)])
+def test_a_verifier_without_a_member_is_no_verifier_at_all(peer: Partner | None) -> None:
+    """Its kind's own rule refuses it; should that fail, it must not count as absent."""
+    admitted = service(peer=None if peer is None else peer.name, verifier=WEB)
+    verifier = VerifierSpec.model_construct(web_pki=None, certificate_authority=None, fingerprint=None)
+    without = admitted.model_copy(update={"spec": admitted.spec.model_copy(update={"verifier": verifier})})
+    assert resolve_service(without, ServiceView(peer), NOW) == ServiceRefused("org2-api", CONTRADICTION)
 
 
 OVERRIDES = (None, WEB, WEB_BUNDLE, CA, ANY_FINGERPRINT, chosen(LEAF))
