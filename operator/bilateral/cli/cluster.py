@@ -48,6 +48,10 @@ class Cluster(Protocol):
         """Set one annotation and return the object. Raises NotThereError."""
         ...
 
+    def patch(self, plural: str, name: str, changes: Object) -> Object:
+        """Merge members into an object and return it. Raises NotThereError, AlreadyThereError (another object)."""
+        ...
+
     def secret(self, name: str) -> Mapping[str, bytes]:
         """Read the data of a Secret. Raises NotThereError."""
         ...

@@ -149,6 +149,10 @@ class KubernetesCluster:
 
     def annotate(self, plural: str, name: str, key: str, value: str) -> Object:
         """Set one annotation by a merge patch, which touches nothing else."""
+        return self.patch(plural, name, {"metadata": {"annotations": {key: value}}})
+
+    def patch(self, plural: str, name: str, changes: Object) -> Object:
+        """Merge members into an object by a merge patch."""
         return self._ask(
             f"patch {plural}",
             f"{plural}/{name}",
@@ -158,7 +162,7 @@ class KubernetesCluster:
                 self._namespace,
                 plural,
                 name,
-                {"metadata": {"annotations": {key: value}}},
+                changes,
                 field_manager=f"{FIELD_MANAGER}-cli",
                 _content_type="application/merge-patch+json",
                 _request_timeout=_TIMEOUT,

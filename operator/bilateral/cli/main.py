@@ -15,16 +15,19 @@ from typing import NoReturn
 import click
 
 from bilateral import __version__
+from bilateral.cli.approval import approve, deny
 from bilateral.cli.did import did
 from bilateral.cli.errors import INTERNAL_EXIT_CODE, AnswerNoError, CLIError
 from bilateral.cli.export import export
 from bilateral.cli.handshake import handshake
+from bilateral.cli.identity import identity
 from bilateral.cli.intro import intro
 from bilateral.cli.introduce import introduce
 from bilateral.cli.invocation import Invocation, context_option, kubeconfig_option, namespace_option
 from bilateral.cli.key import key
 from bilateral.cli.layout import layout
 from bilateral.cli.output import Format, format_option, render
+from bilateral.cli.peerentries import peer_entries
 from bilateral.cli.run import operator
 from bilateral.cli.service import service
 from bilateral.cli.status import status
@@ -124,7 +127,22 @@ def crds() -> None:
     click.echo("---\n".join(documents), nl=False)
 
 
-for command in (status, export, handshake, introduce, intro, service, did, key, layout, operator):
+for command in (
+    status,
+    export,
+    handshake,
+    introduce,
+    intro,
+    approve,
+    deny,
+    service,
+    identity,
+    peer_entries,
+    did,
+    key,
+    layout,
+    operator,
+):
     cli.add_command(command)
 
 

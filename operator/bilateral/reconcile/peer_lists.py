@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from bilateral.reconcile.peer_status import Findings, Standing
 from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.peerentry import build_peer_entry
 
 PEERS = "peers.json"
 PEER_ENTRIES = "peer-entries.json"
@@ -62,16 +63,7 @@ def build_line(peer: FederationPeer, found: Findings) -> PeerLine:
                 "rotationDue": found.pin.rotation_due,
             }
         )
-    entry: dict[str, object] = {
-        "peer_id": peer.spec.kernel_id,
-        "fingerprints": sorted(peer.spec.fingerprints),
-        "scopes": list(peer.spec.scopes),
-        "resources": {kind: list(names) for kind, names in sorted(peer.spec.resources.items())},
-        "display_name": peer.spec.display_name or peer.metadata.name,
-        "enabled": fresh,
-    }
-    if peer.spec.auth_token_hash is not None:
-        entry["auth_token_hash"] = peer.spec.auth_token_hash
+    entry = build_peer_entry(peer, enabled=fresh)
     return PeerLine(kernel_id=peer.spec.kernel_id, peer=chio, entry=_json(entry))
 
 

@@ -92,6 +92,19 @@ class FakeCluster:
         self.annotated(found)
         return answer
 
+    def patch(self, plural: str, name: str, changes: Object) -> Object:
+        self._permit("patch")
+        if changes.get("spec", {}).get("issue", {}).get("approval") == "Approved":
+            self._permit("approve")
+        self.get(plural, name)
+        found = self.objects[plural, self.namespace, name]
+        assert changes.get("metadata", {}).get("uid", found["metadata"]["uid"]) == found["metadata"]["uid"]
+        merge(found, {key: value for key, value in changes.items() if key != "metadata"})
+        found["metadata"]["generation"] += 1
+        answer = copy.deepcopy(found)
+        self.annotated(found)
+        return answer
+
     def secret(self, name: str) -> Mapping[str, bytes]:
         self._permit("secret")
         try:
@@ -102,6 +115,15 @@ class FakeCluster:
     def _permit(self, verb: str) -> None:
         if verb in self.refused:
             raise NotPermittedError(f"you may not {verb} in namespace {self.namespace}")
+
+
+def merge(target: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """RFC 7396, as far as it is needed: objects are merged, everything else is replaced."""
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(target.get(key), dict):
+            merge(target[key], value)
+        else:
+            target[key] = value
 
 
 @dataclass
