@@ -43,7 +43,7 @@ OUR_TROUBLES = frozenset(
     {Reason.CLOCK_REGRESSED, Reason.TRUST_DOMAIN_NOT_READY, Reason.TRUST_DOMAIN_NOT_FOUND}
 )
 _REFUSED = frozenset({Reason.STATEMENT_INVALID, Reason.STATEMENT_REGRESSED, Reason.STATEMENT_EXPIRED})
-_FAILED = frozenset({*HANDSHAKE_FAILURES, *_REFUSED, Reason.NOT_ANNOUNCED, Reason.SECRET_NOT_FOUND})
+FAILED = frozenset({*HANDSHAKE_FAILURES, *_REFUSED, Reason.NOT_ANNOUNCED})
 
 
 def find_authorities(
@@ -86,7 +86,7 @@ def find_authorities(
     pin_key = found.pin.public_key
     document = (held or {}).get(STATEMENT_KEY)
     current = None if document is None else judge(document, last)
-    failure = told if told in _FAILED else None
+    failure = told if told in FAILED else None
     if fetched is not None:
         failure = fetched.reason
         if fetched.document is not None:
@@ -111,7 +111,7 @@ def find_authorities(
             fetched,
             planned,
             announces=announces,
-            again=told in _FAILED,
+            again=told in FAILED,
         )
     if counting is None:
         return AuthoritiesFound(reason, data=data, ask_at=ask_at)

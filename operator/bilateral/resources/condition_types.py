@@ -199,7 +199,6 @@ FEDERATION_PEER_CONDITIONS: Final = (
             Reason.AUTHORITY_INVALID,
             Reason.AUTHORITY_EXPIRED,
             Reason.SECRET_CONFLICT,
-            Reason.OUTPUTS_PENDING,
             Reason.NOT_OBSERVED,
             *PEER_WITHHELD,
             *HANDSHAKE_FAILURES,

@@ -297,13 +297,6 @@ class FederationPeerStatus(Status):
     certificate_authorities: Annotated[tuple[PeerAuthorityStatus, ...], ATOMIC] = Field(
         default=(), max_length=8, description="The partner's certificate authorities in use."
     )
-    authority_sequence: Annotated[int, Strict(), Field(ge=0, le=_LARGEST_INTEGER)] | None = Field(
-        default=None,
-        description="The sequence number of the partner's statement in use; a lower one is refused.",
-    )
-    authorities_checked_at: Time | None = Field(
-        default=None, description="When the partner's statement was last fetched and found good."
-    )
 
 
 class FederationPeer(Resource):

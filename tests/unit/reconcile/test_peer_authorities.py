@@ -12,12 +12,26 @@ from bilateral.pki.directory import NOBODY_PEM
 from bilateral.pki.fingerprints import certificate_fingerprint
 from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.partner_authorities import Fetched
+from bilateral.reconcile.partners import _WITHHELD
 from bilateral.reconcile.peer import Direction, Failed, PeerOutcome, Received
+from bilateral.reconcile.peer_authorities import FAILED
+from bilateral.resources.condition_types import REFUSED_SPEC
+from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.times import parse_time
 
 from .announcing import DAY, LIFE, NEW, OLD, make, statement
 from .conftest import NEXT, NOW, STRANGER, THEIRS, WINDOW, World, envelope
 
+BLOCKED = {
+    Reason.TRUST_DOMAIN_NOT_FOUND,
+    Reason.SUSPENDED,
+    Reason.CLOCK_REGRESSED,
+    Reason.KERNEL_ID_MISMATCH,
+    Reason.OWN_KEY_AS_ANCHOR,
+    Reason.KERNEL_ID_CONFLICT,
+    Reason.CREDENTIAL_CONFLICT,
+    Reason.TRUST_DOMAIN_NOT_READY,
+}
 MISSING = Fetched(reason=Reason.NOT_ANNOUNCED)
 AWAY = Fetched(reason=Reason.CONNECTION_FAILED)
 
@@ -452,3 +466,18 @@ def test_a_handshake_that_fails_says_nothing_of_the_authorities(known: Known) ->
     assert known.held == held
     assert known.authorities == ("True", "AuthoritiesAnnounced")
     assert THEIRS.public_key.canonical == known.status["pin"]["publicKey"]
+
+
+def test_the_condition_may_carry_whatever_a_look_can_say() -> None:
+    (listed,) = (each for each in FederationPeer.CONDITIONS if each.name == "AuthoritiesKnown")
+    withheld = {*BLOCKED, *_WITHHELD.values()}
+    judged = {
+        Reason.AUTHORITIES_ANNOUNCED,
+        Reason.AUTHORITIES_PINNED,
+        Reason.AUTHORITY_EXPIRED,
+        Reason.AUTHORITY_INVALID,
+        Reason.NOT_OBSERVED,
+        Reason.SECRET_CONFLICT,
+    }
+    assert set(listed.reasons) >= withheld | judged | FAILED
+    assert set(listed.reasons) - withheld - judged - FAILED <= {*REFUSED_SPEC}
