@@ -19,6 +19,8 @@ from bilateral.engine.terms import AUDIENCES, AUTHORITIES
 from bilateral.engine.views import Domain, Views
 
 DELETED = "DELETED"
+_STATUS_OF_ITS_OWN = (Kind.TRUSTED_SERVICE, Kind.WORKLOAD_IDENTITY, Kind.INTRODUCTION)
+"""What others depend on in these is the spec, or a Secret; of an Introduction that asks a partner it is the answer."""
 
 
 class Intake:
@@ -87,8 +89,10 @@ class Intake:
         """Take in what we wrote ourselves: whoever wrote it has looked, the others look now."""
         metadata = obj["metadata"]
         key = Key(kind, metadata["namespace"], metadata["name"])
-        if kind is Kind.TRUSTED_SERVICE:
-            self._cache.put(kind, obj)  # a status only: whoever may see a service does not look at that
+        if kind in _STATUS_OF_ITS_OWN and "request" not in obj["spec"]:
+            # A status only, and those who look at the object do not look at that.
+            if self._cache.put(kind, obj):
+                self._ask_for_audience(key)
             return
         before = find_dependants(self._cache, key)
         if self._cache.put(kind, obj):

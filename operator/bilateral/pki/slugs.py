@@ -14,6 +14,7 @@ keys allow none of it. A slug is for those places:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import unicodedata
 
@@ -36,6 +37,7 @@ _TELLING = (
 _NAMELESS = "ca"
 
 
+@functools.lru_cache(maxsize=4096)
 def build_slug(authority: x509.Certificate) -> str:
     """Build the slug of a CA certificate, whatever its name is; the same on every machine."""
     key = authority.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -6,7 +6,7 @@ Nothing secret is in it: names, numbers and hashes that nobody can try secrets a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bilateral.pki.names import rfc4514_name
 from bilateral.pki.profiles import key_fingerprint
@@ -37,14 +37,17 @@ _WORKING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look found; ``problem`` is what stands in the way of the outputs."""
+    """What a look found.
+
+    ``problem`` is what stands in the way of the outputs; ``rolled`` says how asking for rollouts ended.
+    """
 
     material: Material
     chains: tuple[Chain, ...]
     bound_services: int
     content_hash: str | None
     problem: Reason | None
-    rolled: Mapping[RolloutTarget, Reason | None]
+    rolled: Mapping[RolloutTarget, Reason | None] = field(default_factory=dict)
 
 
 def build_status(identity: WorkloadIdentity, found: Found, now: int) -> WorkloadIdentityStatus:

@@ -1,4 +1,4 @@
-"""What a decision about a WorkloadIdentity looks at, and what it may say to do.
+"""What a decision about a WorkloadIdentity looks at, and what it may say to sign.
 
 Values only. Everything here was verified by whoever put it together: partners and services by the
 decisions about them, authorities by the trust domain's. Introductions are the exception: they are
@@ -15,10 +15,9 @@ from bilateral.pki.directory import TrustedAuthority
 from bilateral.pki.pem import PrivateKey, PublicKey
 from bilateral.pki.revocations import RevocationList
 from bilateral.protocol.reasons import Reason
-from bilateral.reconcile.outcome import SecretView, WrittenSecret
+from bilateral.reconcile.outcome import SecretView
 from bilateral.reconcile.partners import Partner
 from bilateral.reconcile.services import Resolution
-from bilateral.resources.workloadidentity import RolloutTarget, WorkloadIdentityStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,6 @@ class IdentityView:
     ``secrets`` are those that it owns, those of other owners that have the names of its own, and the one
     that it refers to. ``offers`` are oldest first; ``services`` are the TrustedServices that it may see;
     ``aliases`` those of all TrustedServices of the namespace, and any other that an introduction may not take.
-    ``rolled`` says how asking for rollouts ended in this look.
     """
 
     own: OwnTrust | None
@@ -67,7 +65,6 @@ class IdentityView:
     services: tuple[Resolution, ...] = ()
     aliases: frozenset[str] = frozenset()
     clients: tuple[Partner, ...] = ()
-    rolled: Mapping[RolloutTarget, Reason | None] = field(default_factory=dict)
     clock_regressed: bool = False
     latest_time: int = 0  # the latest that was ever seen (Unix seconds)
 
@@ -79,19 +76,3 @@ class Issue:
     authority: Authority
     public_key: PublicKey | None = None  # provided: its private half is its owner's
     private_key: PrivateKey | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityOutcome:
-    """What should be true of a WorkloadIdentity, and what to do for it, in this order.
-
-    ``issue`` comes first and everything else waits for it; then ``outputs``, then ``rollouts`` (with the
-    content hash that ``status`` says). ``status`` is right for what is there now: it is written when nothing
-    is left to do.
-    """
-
-    status: WorkloadIdentityStatus
-    issue: Issue | None = None
-    outputs: tuple[WrittenSecret, ...] = ()
-    rollouts: tuple[RolloutTarget, ...] = ()
-    next_at: int | None = None

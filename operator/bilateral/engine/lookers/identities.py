@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bilateral.engine.api import APIError, Forbidden, NotFound, path_of
@@ -20,18 +21,26 @@ from bilateral.engine.lookers.tools import Tools
 from bilateral.engine.partners import Partners
 from bilateral.engine.services import Services
 from bilateral.pki.identities import Identity, generate_identity_key, issue_identity
-from bilateral.pki.pem import PrivateKey
+from bilateral.pki.pem import PrivateKey, PublicKey
 from bilateral.protocol.reasons import Reason
-from bilateral.reconcile.identity import reconcile_identity
+from bilateral.reconcile.identity import (
+    Done,
+    IdentityOutcome,
+    finish_identity,
+    judged_time,
+    reconcile_identity,
+)
+from bilateral.reconcile.identity_material import Material, read_material
 from bilateral.reconcile.identity_outputs import build_identity_secret
-from bilateral.reconcile.identity_view import IdentityOutcome, Issue
+from bilateral.reconcile.identity_view import Issue
 from bilateral.reconcile.issued import Owner, entry_for
+from bilateral.reconcile.outcome import SecretView
 from bilateral.resources.labels import FIELD_MANAGER, GROUP
 from bilateral.resources.trustdomain import TrustDomain
 from bilateral.resources.workloadidentity import RolloutKind, RolloutTarget, WorkloadIdentity
 
-MAX_ROUNDS = 6
-"""A look signs, writes, rolls out; what changed meanwhile may add a round."""
+MAX_ROUNDS = 3
+"""A name that is found taken, while it is written, leads to another round."""
 RECORD_AGAIN_SECONDS = 1.0
 CONTENT_HASH_ANNOTATION = f"{GROUP}/content-hash"
 
@@ -52,7 +61,6 @@ class WorkloadIdentityLooker:
     async def look(self, key: Key) -> None:
         """Look at a WorkloadIdentity."""
         tools = self._tools
-        rolled: dict[RolloutTarget, Reason | None] = {}
         for attempt in range(MAX_ROUNDS):
             found = await tools.read(WorkloadIdentity, key)
             if found is None:
@@ -60,18 +68,21 @@ class WorkloadIdentityLooker:
             raw, identity = found
             if attempt == 0:
                 await self._look_for_freed(identity)
-            view = await self._views.build(identity, rolled)
+            taken = tools.secrets.foreign(key.namespace)
             now = tools.now()
-            outcome = reconcile_identity(identity, view, now)
+            outcome = await self._decide(identity, now)
             if not tools.holds():
                 return
-            if await self._perform(identity, outcome, rolled, now):
-                continue  # what was done is in view now, and more may follow from it
-            await tools.write_status(key, raw, outcome.status.to_wire())
-            if outcome.issue is not None:
+            written = [await tools.secrets.write(identity, each) for each in outcome.outputs]
+            if tools.secrets.foreign(key.namespace) != taken:
+                continue  # a name is taken: that is to be said
+            rolled = await self._roll_out_all(identity, outcome) if all(written) else {}
+            status, next_at = finish_identity(identity, outcome, Done(all(written), rolled), now)
+            await tools.write_status(key, raw, status.to_wire())
+            if outcome.found.material.issue is not None:
                 tools.look_after(key, RECORD_AGAIN_SECONDS)  # what stood in the way passes by itself
-            elif outcome.next_at is not None:
-                tools.schedule(key, outcome.next_at)
+            elif next_at is not None:
+                tools.schedule(key, next_at)
             return
         tools.queue.add(key)
 
@@ -81,43 +92,56 @@ class WorkloadIdentityLooker:
             if identity.is_output(name):
                 await self._tools.secrets.look_again(identity, name)
 
-    async def _perform(
-        self,
-        identity: WorkloadIdentity,
-        outcome: IdentityOutcome,
-        rolled: dict[RolloutTarget, Reason | None],
-        now: int,
-    ) -> bool:
-        """Do the first thing that is left to do; false when nothing was done."""
-        if outcome.issue is not None:
-            return await self._issue(identity, outcome.issue, now)
-        if outcome.outputs:
-            secrets = self._tools.secrets
-            foreign = secrets.foreign(identity.metadata.namespace)
-            written = [await secrets.write(identity, each) for each in outcome.outputs]
-            return any(written) or secrets.foreign(identity.metadata.namespace) != foreign
-        for target in outcome.rollouts:
-            rolled[target] = await self._roll_out(identity, target, outcome.status.content_hash or "")
-        return bool(outcome.rollouts)
+    async def _decide(self, identity: WorkloadIdentity, now: int) -> IdentityOutcome:
+        """Issue what is due, and decide what follows from what there is then."""
+        view = await self._views.build(identity)
+        material = read_material(identity, view, judged_time(view, now))
+        if material.issue is not None and self._tools.holds():
+            issued = await self._issue(identity, material.issue, now)
+            if issued is not None:
+                material, held = issued
+                view = replace(view, secrets={**view.secrets, held.name: held})
+        return reconcile_identity(identity, view, material, now)
 
-    async def _issue(self, identity: WorkloadIdentity, issue: Issue, now: int) -> bool:
-        """Sign, record, write: in this order. False where the record or the Secret could not be written."""
+    async def _issue(
+        self, identity: WorkloadIdentity, issue: Issue, now: int
+    ) -> tuple[Material, SecretView] | None:
+        """Sign, record, write: in this order. None where the record or the Secret could not be written."""
         tools, metadata = self._tools, identity.metadata
         domain = tools.parse(TrustDomain, metadata.namespace, identity.spec.trust_domain)
         if domain is None:
-            return False
+            return None
         key: PrivateKey | None = issue.private_key
         if key is None and issue.public_key is None:
             key = generate_identity_key(identity.spec.algorithm)
-        made = _sign(identity, issue, key, now)
-        owner = Owner(WorkloadIdentity.KIND, metadata.uid, metadata.name)
-        entry = entry_for(made.certificate, issue.authority.certificate, owner)
+        public_key = issue.public_key if key is None else key.public_key()
+        if public_key is None:
+            raise ValueError("expected a key to certify")
+        made, authority = _sign(identity, issue, public_key, now), issue.authority.certificate
+        entry = entry_for(
+            made.certificate, authority, Owner(WorkloadIdentity.KIND, metadata.uid, metadata.name)
+        )
         if not await tools.issued.record(domain, [entry]) or not tools.holds():
-            return False
-        foreign = tools.secrets.foreign(metadata.namespace)
-        wanted = build_identity_secret(identity, made, key, issue.authority.certificate)
-        written = await tools.secrets.write(identity, wanted)
-        return written or tools.secrets.foreign(metadata.namespace) != foreign
+            return None
+        wanted = build_identity_secret(identity, made, key, authority)
+        if not await tools.secrets.write(identity, wanted):
+            return None
+        held = SecretView(
+            name=wanted.name,
+            uid="",
+            resource_version="",
+            owner_uid=metadata.uid,
+            referenced=False,
+            type=wanted.type,
+            data=wanted.data,
+        )
+        return Material(public_key, key, made, authority), held
+
+    async def _roll_out_all(
+        self, identity: WorkloadIdentity, outcome: IdentityOutcome
+    ) -> dict[RolloutTarget, Reason | None]:
+        content_hash = outcome.found.content_hash or ""
+        return {target: await self._roll_out(identity, target, content_hash) for target in outcome.rollouts}
 
     async def _roll_out(
         self, identity: WorkloadIdentity, target: RolloutTarget, content_hash: str
@@ -141,10 +165,7 @@ class WorkloadIdentityLooker:
         return None
 
 
-def _sign(identity: WorkloadIdentity, issue: Issue, key: PrivateKey | None, now: int) -> Identity:
-    public_key = issue.public_key if key is None else key.public_key()
-    if public_key is None:
-        raise ValueError("expected a key to certify")
+def _sign(identity: WorkloadIdentity, issue: Issue, public_key: PublicKey, now: int) -> Identity:
     return issue_identity(
         issue.authority,
         identity.spec.subject.to_subject(),

@@ -6,7 +6,7 @@ Introduction's own status; neither waits for the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bilateral.engine.cache import Index, Key, Kind
@@ -18,13 +18,12 @@ from bilateral.engine.secrets import view_of
 from bilateral.engine.services import Services
 from bilateral.pki.errors import PkiError
 from bilateral.pki.introductions import parse_introduction
-from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.identity_view import IdentityView, Offer
 from bilateral.reconcile.introduction_accept import build_offer
 from bilateral.reconcile.outcome import SecretView
 from bilateral.reconcile.partners import Partner
 from bilateral.resources.introduction import AcceptSpec, Introduction
-from bilateral.resources.workloadidentity import RolloutTarget, WorkloadIdentity
+from bilateral.resources.workloadidentity import WorkloadIdentity
 
 SLACK = 1000
 """How many Introductions that are gone may be remembered."""
@@ -50,10 +49,8 @@ class IdentityViews:
         self._known: dict[Key, _Known] = {}
         self._aliases: dict[tuple[str, str], tuple[str | bytes, tuple[str, ...]]] = {}
 
-    async def build(
-        self, identity: WorkloadIdentity, rolled: Mapping[RolloutTarget, Reason | None]
-    ) -> IdentityView:
-        """The view of an identity, with what came of its rollouts in this look. Raises APIError."""
+    async def build(self, identity: WorkloadIdentity) -> IdentityView:
+        """The view of an identity. Raises APIError."""
         tools, namespace = self._tools, identity.metadata.namespace
         services = await self._services.seen_by(identity)
         offers = self._offers(identity)
@@ -66,7 +63,6 @@ class IdentityViews:
             services=services,
             aliases=self._services.aliases(namespace) | shadowing,
             clients=self._clients(identity),
-            rolled=dict(rolled),
             clock_regressed=tools.guard.regressed,
             latest_time=int(tools.guard.latest),
         )
