@@ -9,6 +9,7 @@ from bilateral.cli.cluster import Object
 from bilateral.cli.errors import AnswerNoError
 from bilateral.cli.invocation import Invocation, cluster_options
 from bilateral.cli.output import Data, Format, distance, format_option, render, table
+from bilateral.protocol.reasons import Reason
 from bilateral.resources.conditions import ConditionStatus
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.times import format_time
@@ -143,7 +144,7 @@ def _judge(found: WorkloadIdentity, now: int) -> tuple[str, str, str, str | None
     if ready.status is ConditionStatus.TRUE and ends is not None and now > ends:
         return (
             ConditionStatus.FALSE.value,
-            "IdentityExpired",
+            Reason.IDENTITY_EXPIRED.value,
             "the certificate is over, and nobody renewed it",
             None,
         )
