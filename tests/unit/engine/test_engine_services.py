@@ -179,7 +179,10 @@ async def test_an_authority_that_ends_ends_the_service_without_any_event(scene: 
     scene.clock.advance(599)
     await scene.replica.work()
     assert scene.ready("brief") == ("True", "Ready")
+    key = Key(Kind.TRUSTED_SERVICE, "trust", "brief")
+    assert isinstance(await scene.services.resolve(key), ResolvedService)
     scene.clock.advance(3)
+    assert await scene.services.resolve(key) == ServiceRefused("brief", Reason.AUTHORITY_EXPIRED)
     await scene.replica.work()
     assert scene.ready("brief") == ("False", "AuthorityExpired")
 
