@@ -64,6 +64,7 @@ crds: install  ## Generate crds/ and docs/reference.md from the types in bilater
 
 bench: install testbed  ## Run the benchmarks (N peers); each prints a table and one JSON line
 	@PYTHONPATH=tests:. $(BIN)/python bench/accept.py
+	@PYTHONPATH=tests:. $(BIN)/python bench/client.py
 	@PYTHONPATH=tests:. $(BIN)/python bench/endpoint.py
 	@PYTHONPATH=tests:. $(BIN)/python bench/peers.py $(N)
 
