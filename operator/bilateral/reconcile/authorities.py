@@ -92,7 +92,7 @@ class AuthoritiesView:
     """What a look at a TrustDomain's authorities depends on.
 
     ``authority`` and ``signing_key`` are there while they may sign. ``held`` is the content of the
-    Secret as it is; ``secrets`` are those that its generations name.
+    Secret as it is; ``secrets`` are those that its generations name, and those of the TrustDomain.
     """
 
     trust_domain: TrustDomain
@@ -182,12 +182,25 @@ def _generations(view: AuthoritiesView, before: Sequence[Generation], now: int) 
     in_use = authorities_in_use(view.entries, now)
     earlier = [
         each
-        for each in before
+        for each in (*before, *_forgotten(view, in_use - {each.slug for each in (*newest, *before)}))
         if each.slug in in_use
         and each.not_after >= now
         and all(each.fingerprint != other.fingerprint for other in newest)
     ]
     return [*newest, *earlier][:MAX_AUTHORITIES]
+
+
+def _forgotten(view: AuthoritiesView, slugs: frozenset[str]) -> list[Generation]:
+    """Earlier authorities that something chains to and that the Secret does not name: it was lost, not their keys."""
+    found: list[Generation] = []
+    for secret in view.secrets.values() if slugs else ():
+        try:
+            certificate = load_authority_certificate(secret.data.get(TLS_CERTIFICATE, b""))
+        except PkiError:
+            continue
+        if build_slug(certificate) in slugs and secret.owner_uid == view.trust_domain.metadata.uid:
+            found.append(Generation(secret.name, certificate))
+    return sorted(found, key=lambda each: each.certificate.not_valid_before_utc, reverse=True)
 
 
 def _lists(

@@ -239,6 +239,18 @@ def test_an_old_generation_without_its_key_is_told_while_its_last_list_lasts() -
     assert statement(back).certificates == (der(NEW), der(OLD))
 
 
+def test_an_old_generation_is_found_again_by_its_secret() -> None:
+    entries = [entry(1), entry(2, withdrawn_at=NOW)]
+    both = rotated({}, entries)
+    assert statement(both).certificates == (der(NEW), der(OLD))
+    (previous,) = statement(both).previous_lists
+    assert parse_revocation_list(previous, OLD.certificate).entries.keys() == {2}
+    assert statement(rotated({}, [entry(2, withdrawn_at=NOW)])).certificates == (der(NEW),)
+    strange = [secret("org-a-ca", OLD, owner_uid="another")]
+    alone = look(NEW, {}, entries, domain=NEXT_DOMAIN, secrets=strange)
+    assert statement(alone).certificates == (der(NEW),)
+
+
 @pytest.mark.parametrize("changes", [{"owner_uid": None}, {"data": {}}], ids=["not ours", "empty"])
 def test_a_secret_that_is_not_the_old_authority_signs_nothing(changes: dict[str, Any]) -> None:
     entries = [entry(1)]

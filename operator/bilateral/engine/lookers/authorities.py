@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bilateral.engine.cache import Key, Kind
+from bilateral.engine.cache import Index, Key, Kind
 from bilateral.engine.log import Log
 from bilateral.engine.lookers.tools import Tools
 from bilateral.protocol.reasons import Reason
@@ -91,6 +91,9 @@ class AuthoritiesLooker:
         namespace = domain.metadata.namespace
         held = self._held(domain)
         names = {each.secret_name for each in read_generations(held)}
+        owned = tools.cache.find(Index.OWNED, namespace, Kind.TRUST_DOMAIN.value, domain.metadata.name)
+        large = (domain.issued_secret_name, domain.peers_secret_name)
+        names |= {each.name for each in owned if not each.name.startswith(large)}
         found = {name: tools.views.secret(namespace, name) for name in names}
         speaks = tools.views.domain(namespace, domain.metadata.name)
         return AuthoritiesView(
