@@ -91,11 +91,9 @@ def _introduce(cast: Cast, client1: Workload) -> str:
         )
         name = str(waiting[0]["metadata"]["name"])
         line.add(f"{name}, AwaitingApproval")
-    tell.command(f"bilateral approve {name} -n trust      # Org B")
+    tell.command(f"bilateral approve {name} -n trust --yes      # Org B")
     with tell.check("approved, signed, fetched, checked and installed beside client1's own certificate"):
-        org_b.kubectl(
-            "patch", "introduction", name, "--type=merge", "-p", '{"spec":{"issue":{"approval":"Approved"}}}'
-        )
+        org_b.bilateral("approve", name, "--yes")
         org_a.kubectl("annotate", "introduction", REQUEST, "bilateral.dev/reconcile-now=approved")
         _wait_ready(cast, org_a, "introductions", REQUEST)
         tell.wait(
