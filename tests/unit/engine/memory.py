@@ -28,6 +28,8 @@ from bilateral.engine.objects import StatusWriter
 from bilateral.engine.queue import WorkQueue
 from bilateral.engine.secrets import SecretWriter
 from bilateral.engine.views import Views
+from bilateral.protocol.reasons import Reason
+from bilateral.reconcile.partner_authorities import Fetched
 from bilateral.reconcile.peer import Failed, Received
 from bilateral.resources.federationpeer import FederationPeer
 
@@ -104,11 +106,17 @@ class Partner:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.answer: Received | Failed | None = None
+        self.statements_asked: list[str] = []
+        self.statement = Fetched(reason=Reason.NOT_ANNOUNCED)
 
     async def perform(self, peer: FederationPeer) -> Received | Failed:
         self.asked.append(peer.metadata.name)
         assert self.answer is not None
         return self.answer
+
+    async def ask_statement(self, peer: FederationPeer) -> Fetched:
+        self.statements_asked.append(peer.metadata.name)
+        return self.statement
 
 
 class Replica:
