@@ -1,31 +1,42 @@
-"""What ``bilateral status`` says of each object: facts, one sentence, the next step.
+"""What ``bilateral status`` says of each object: facts, one sentence, the next step; and whose child it is.
 
 Pure: objects and ``now`` in, lines out. It believes a status only as far as the clock and the generation
-allow: a pin past its deadline is not ready whatever the condition still says (the operator may be away), and
-a status of an older generation is not about what stands in the spec.
+allow: what is past its deadline is not ready whatever the condition still says (the operator may be away), and
+a status of an older generation is not about what stands in the spec. Here are trust domains and partners, and
+what every kind has; the other kinds are in :mod:`bilateral.cli.overview_parties`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from bilateral.cli.advice import advise
 from bilateral.cli.cluster import Object
-from bilateral.cli.output import Data, distance, table
+from bilateral.cli.output import Data
 from bilateral.protocol.reasons import Reason
 from bilateral.resources.conditions import ConditionStatus
 from bilateral.resources.errors import InvalidResource
-from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.federationpeer import FederationPeer, OnStale
+from bilateral.resources.introduction import Introduction
+from bilateral.resources.kinds import KINDS
 from bilateral.resources.times import format_time
 from bilateral.resources.trustdomain import TrustDomain
+from bilateral.resources.trustedservice import TrustedService
+from bilateral.resources.workloadidentity import WorkloadIdentity
 
-_BEING_DELETED = "being deleted"
-_NOT_SEEN = "no operator has looked at it yet"
-_NOT_SEEN_STEP = "Yours: check that the operator runs and watches this namespace."
-_OLD = "changed since the operator last looked at it"
-_OVERDUE = "the deadline passed and the operator has not said so: it is probably not running"
-_OVERDUE_STEP = "Yours: start the operator. Until then treat this partner as stale."
+Known: TypeAlias = TrustDomain | FederationPeer | WorkloadIdentity | TrustedService | Introduction
+
+BEING_DELETED = "being deleted"
+NOT_SEEN = "no operator has looked at it yet"
+NOT_SEEN_STEP = "Yours: check that the operator runs and watches this namespace."
+OLD = "changed since the operator last looked at it"
+OVERDUE = "the deadline passed and the operator has not said so: it is probably not running"
+OVERDUE_STEP = "Yours: start the operator. Until then treat this partner as stale."
+_WORDS = {kind.SINGULAR: kind.KIND for kind in KINDS}
+_QUIET = frozenset({Reason.NOT_ANNOUNCED.value, Reason.NOT_OBSERVED.value, Reason.PEER_NOT_PINNED.value})
+"""What is no finding in a condition beside Ready: nothing is known, or nothing is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +50,44 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """``ready`` is True, False or Unknown; why, what that means, and the next step.
+
+    ``step_for_any`` is the step with ``NAME`` for the object's name, where the name is in it.
+    """
+
+    ready: str
+    reason: str
+    sentence: str
+    step: str | None
+    step_for_any: str | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the object may be relied on."""
+        return self.ready == ConditionStatus.TRUE
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """One object: ``ready`` is True, False or Unknown; times are Unix seconds."""
+    """One object; times are Unix seconds.
+
+    ``parent`` is what it stands below, as kubectl takes it; with ``follows`` it counts only while that does.
+    ``who`` is what it is about: a kernel id, a subject, a URL. With ``has_ended`` its deadline is past, and
+    with it what followed from it. ``facts`` are the members that only its kind has.
+    """
 
     kind: str
     namespace: str
     name: str
     parent: str | None
-    ready: str
-    reason: str
-    sentence: str
-    step: str | None
-    kernel_id: str
-    public_key: str | None
-    fresh_until: int | None
-    next_handshake: int | None
-    skew_seconds: int | None = None
-    failures: int = 0
-    unexpected_key: str | None = None
+    verdict: Verdict
+    who: str
+    trust_domain: str | None = None
+    until: int | None = None
+    follows: bool = False
+    has_ended: bool = False
+    facts: Mapping[str, Data] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
 
     @property
@@ -67,7 +98,7 @@ class Line:
     @property
     def is_ready(self) -> bool:
         """Whether the object may be relied on."""
-        return self.ready == ConditionStatus.TRUE
+        return self.verdict.is_good
 
 
 def describe_trust_domain(obj: Object, now: int) -> Line:  # noqa: ARG001 - the same signature for every kind
@@ -75,21 +106,15 @@ def describe_trust_domain(obj: Object, now: int) -> Line:  # noqa: ARG001 - the 
     try:
         domain = TrustDomain.parse(obj)
     except InvalidResource as error:
-        return _invalid("trustdomain", obj, None, error)
-    ready, reason, sentence, step = _judge(domain)
+        return invalid(TrustDomain, obj, error)
     return Line(
-        kind="trustdomain",
+        kind=TrustDomain.SINGULAR,
         namespace=domain.metadata.namespace,
         name=domain.metadata.name,
         parent=None,
-        ready=ready,
-        reason=reason,
-        sentence=sentence,
-        step=step,
-        kernel_id=domain.spec.kernel_id,
-        public_key=domain.status.public_key,
-        fresh_until=None,
-        next_handshake=None,
+        verdict=judge(domain),
+        who=domain.spec.kernel_id,
+        facts=_partner_facts(domain.spec.kernel_id, domain.status.public_key),
     )
 
 
@@ -98,55 +123,74 @@ def describe_peer(obj: Object, now: int) -> Line:
     try:
         peer = FederationPeer.parse(obj)
     except InvalidResource as error:
-        spec = obj.get("spec")
-        return _invalid(
-            "federationpeer", obj, str(spec.get("trustDomain")) if isinstance(spec, dict) else None, error
-        )
-    ready, reason, sentence, step = _judge(peer)
+        return invalid(FederationPeer, obj, error)
+    verdict = judge(peer)
     pin = peer.status.pin
-    if ready == ConditionStatus.TRUE and (pin is None or now >= pin.rotation_due):
-        ready, reason = ConditionStatus.FALSE.value, Reason.PEER_STALE.value
-        sentence, step = _OVERDUE, _OVERDUE_STEP
+    has_ended = pin is None or now >= pin.rotation_due
+    if verdict.is_good and has_ended:
+        verdict = Verdict(ConditionStatus.FALSE.value, Reason.PEER_STALE.value, OVERDUE, OVERDUE_STEP)
+    status = peer.status
+    until = None if pin is None else pin.rotation_due
     return Line(
-        kind="federationpeer",
+        kind=FederationPeer.SINGULAR,
         namespace=peer.metadata.namespace,
         name=peer.metadata.name,
-        parent=peer.spec.trust_domain,
-        ready=ready,
-        reason=reason,
-        sentence=sentence,
-        step=step,
-        kernel_id=peer.spec.kernel_id,
-        public_key=None if pin is None else pin.public_key,
-        fresh_until=None if pin is None else pin.rotation_due,
-        next_handshake=peer.status.next_handshake_time,
-        skew_seconds=peer.status.observed_skew_seconds,
-        failures=peer.status.consecutive_failures,
-        unexpected_key=peer.status.unexpected_public_key,
-        remarks=_remarks(peer, reason),
+        parent=f"{TrustDomain.SINGULAR}/{peer.spec.trust_domain}",
+        verdict=verdict,
+        who=peer.spec.kernel_id,
+        trust_domain=peer.spec.trust_domain,
+        until=until,
+        has_ended=has_ended and peer.spec.on_stale is not OnStale.RETAIN,
+        facts=_partner_facts(peer.spec.kernel_id, None if pin is None else pin.public_key, until)
+        | {
+            "observedSkewSeconds": status.observed_skew_seconds,
+            "consecutiveFailures": status.consecutive_failures,
+            "unexpectedPublicKey": status.unexpected_public_key,
+            "nextHandshakeTime": time_or_null(status.next_handshake_time),
+        },
+        remarks=remark_on(peer, verdict, ("ClockInSync", "AcknowledgedByPeer", "AuthoritiesKnown")),
     )
 
 
-def _judge(resource: TrustDomain | FederationPeer) -> tuple[str, str, str, str | None]:
+def _partner_facts(kernel_id: str, public_key: str | None, until: int | None = None) -> dict[str, Data]:
+    """What a trust domain and a partner both have."""
+    return {
+        "kernelId": kernel_id,
+        "publicKey": public_key,
+        "freshUntil": time_or_null(until),
+        "observedSkewSeconds": None,
+        "consecutiveFailures": 0,
+        "unexpectedPublicKey": None,
+        "nextHandshakeTime": None,
+    }
+
+
+def time_or_null(moment: int | None) -> str | None:
+    """A time as ``-o json`` has it."""
+    return None if moment is None else format_time(moment)
+
+
+def judge(resource: Known) -> Verdict:
+    """What the operator says of an object, as far as it is about this spec."""
     unknown = ConditionStatus.UNKNOWN.value
     if resource.metadata.deletion_timestamp is not None:
-        return ConditionStatus.FALSE.value, "-", _BEING_DELETED, None
+        return Verdict(ConditionStatus.FALSE.value, "-", BEING_DELETED, None)
     ready = resource.status.condition("Ready")
     if ready is None:
-        return unknown, "-", _NOT_SEEN, _NOT_SEEN_STEP
+        return Verdict(unknown, "-", NOT_SEEN, NOT_SEEN_STEP)
     advice = advise(ready.reason)
     if resource.status.observed_generation < resource.metadata.generation:
-        return unknown, ready.reason, _OLD, advise(Reason.PROGRESSING).step
-    return ready.status.value, ready.reason, ready.message or advice.meaning, advice.step
+        return Verdict(unknown, ready.reason, OLD, advise(Reason.PROGRESSING).step)
+    return Verdict(ready.status.value, ready.reason, ready.message or advice.meaning, advice.step)
 
 
-def _remarks(peer: FederationPeer, reason: str) -> tuple[Remark, ...]:
+def remark_on(resource: Known, verdict: Verdict, conditions: Iterable[str]) -> tuple[Remark, ...]:
     """Find what else is wrong: a partner may be fresh although our last attempt to reach it failed."""
     found: list[Remark] = []
-    said = {reason}
-    for name in ("ClockInSync", "AcknowledgedByPeer"):
-        condition = peer.status.condition(name)
-        if condition is None or condition.status is ConditionStatus.TRUE or condition.reason in said:
+    said = {verdict.reason, *_QUIET}
+    for name in conditions:
+        condition = resource.status.condition(name)
+        if condition is None or condition.reason in said:
             continue
         said.add(condition.reason)
         advice = advise(condition.reason)
@@ -155,100 +199,48 @@ def _remarks(peer: FederationPeer, reason: str) -> tuple[Remark, ...]:
     return tuple(found)
 
 
-def _invalid(kind: str, obj: Object, parent: str | None, error: InvalidResource) -> Line:
-    metadata = obj.get("metadata")
-    names = metadata if isinstance(metadata, dict) else {}
-    spec = obj.get("spec")
+def invalid(kind: type[Known], obj: Object, error: InvalidResource) -> Line:
+    """Describe an object whose spec breaks a rule, as far as it can be read."""
+    metadata, spec = members_of(obj, "metadata"), members_of(obj, "spec")
+    domain = spec.get("trustDomain")
+    has_parent = isinstance(domain, str) and kind is not TrustDomain
     return Line(
-        kind=kind,
-        namespace=str(names.get("namespace", "")),
-        name=str(names.get("name", "")),
-        parent=parent,
-        ready=ConditionStatus.FALSE.value,
-        reason=error.reason.value,
-        sentence=str(error),
-        step=advise(error.reason).step,
-        kernel_id=str(spec.get("kernelId", "-")) if isinstance(spec, dict) else "-",
-        public_key=None,
-        fresh_until=None,
-        next_handshake=None,
+        kind=kind.SINGULAR,
+        namespace=str(metadata.get("namespace", "")),
+        name=str(metadata.get("name", "")),
+        parent=f"{TrustDomain.SINGULAR}/{domain}" if has_parent else None,
+        verdict=Verdict(
+            ConditionStatus.FALSE.value, error.reason.value, str(error), advise(error.reason).step
+        ),
+        who=str(spec.get("kernelId", "-")),
+        trust_domain=str(domain) if has_parent else None,
+        facts=_partner_facts(str(spec.get("kernelId", "-")), None)
+        if kind in (TrustDomain, FederationPeer)
+        else {},
     )
 
 
-def arrange(domains: Iterable[Line], peers: Iterable[Line]) -> list[Line]:
-    """Put each peer below its trust domain, by name; peers whose trust domain is missing come last."""
-    arranged: list[Line] = []
-    left = sorted(peers, key=lambda line: (line.namespace, line.name))
-    for domain in sorted(domains, key=lambda line: (line.namespace, line.name)):
-        arranged.append(domain)
-        own = [line for line in left if (line.namespace, line.parent) == (domain.namespace, domain.name)]
-        arranged.extend(own)
-        left = [line for line in left if line not in own]
-    return arranged + left
-
-
-def write_text(lines: Sequence[Line], now: int, *, namespaces: bool) -> list[str]:
-    """Write the table, then one paragraph for each object that somebody should look at, then the sum."""
-    if not lines:
-        return ["No trust domains and no partners here."]
-    head = ["NAME", "READY", "REASON", "KERNEL ID", "FRESH UNTIL"]
-    rows = [_row(line, now) for line in lines]
-    if namespaces:
-        head = ["NAMESPACE", *head]
-        rows = [[line.namespace, *row] for line, row in zip(lines, rows, strict=True)]
-    text = table(head, rows)
-    for line in lines:
-        text.extend(_paragraph(line))
-    unready = sum(not line.is_ready for line in lines)
-    total = f"{len(lines)} object" + ("s" if len(lines) > 1 else "")
-    text += ["", f"{total}, all ready." if not unready else f"{total}, {unready} not ready."]
-    return text
-
-
-def _row(line: Line, now: int) -> list[str]:
-    branch = "└ " if line.parent is not None else ""
-    until = "-"
-    if line.fresh_until is not None:
-        left = line.fresh_until - now
-        until = f"{format_time(line.fresh_until)} ({distance(left)} {'left' if left > 0 else 'ago'})"
-    return [branch + line.reference, line.ready, line.reason, line.kernel_id, until]
-
-
-def _paragraph(line: Line) -> list[str]:
-    text: list[str] = []
-    if not line.is_ready:
-        text.append(_sentence(f"{line.reference}: {line.sentence}"))
-        if line.step is not None:
-            text.append(f"  {line.step}")
-    for remark in line.remarks:
-        text.append(_sentence(f"{line.reference}: {remark.about}: {remark.sentence}"))
-        if remark.step is not None and remark.step != line.step:
-            text.append(f"  {remark.step}")
-    return ["", *text] if text else []
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+def members_of(obj: Object, name: str) -> Object:
+    """An object that is a member of another; empty where it is none."""
+    found = obj.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def as_data(line: Line) -> dict[str, Data]:
     """Return a line as ``-o json`` prints it; absent facts are null."""
+    verdict = line.verdict
     return {
-        "kind": {"trustdomain": TrustDomain.KIND, "federationpeer": FederationPeer.KIND}[line.kind],
+        "kind": _WORDS[line.kind],
         "namespace": line.namespace,
         "name": line.name,
-        "trustDomain": line.parent,
-        "ready": line.ready,
-        "reason": line.reason,
-        "message": line.sentence,
-        "nextStep": line.step,
-        "kernelId": line.kernel_id,
-        "publicKey": line.public_key,
-        "freshUntil": None if line.fresh_until is None else format_time(line.fresh_until),
-        "observedSkewSeconds": line.skew_seconds,
-        "consecutiveFailures": line.failures,
-        "unexpectedPublicKey": line.unexpected_key,
-        "nextHandshakeTime": None if line.next_handshake is None else format_time(line.next_handshake),
+        "trustDomain": line.trust_domain,
+        "below": line.parent,
+        "ready": verdict.ready,
+        "reason": verdict.reason,
+        "message": verdict.sentence,
+        "nextStep": verdict.step,
+        "until": time_or_null(line.until),
+        **line.facts,
         "remarks": [
             {"condition": item.about, "reason": item.reason, "message": item.sentence, "nextStep": item.step}
             for item in line.remarks

@@ -37,7 +37,7 @@ NONCE = "8f3b9e0c-2a18-4f1a-9bd3-3a31c6e5d3f5"
 
 @dataclass
 class FakeCluster:
-    """Objects in memory; ``refused`` lists verbs that the caller may not use."""
+    """Objects in memory; ``refused`` lists verbs that the caller may not use, ``list KINDS`` for one kind only."""
 
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     secrets: dict[tuple[str, str], Mapping[str, bytes]] = field(default_factory=dict)
@@ -67,6 +67,7 @@ class FakeCluster:
 
     def list(self, plural: str, *, all_namespaces: bool = False) -> list[Object]:
         self._permit("list")
+        self._permit(f"list {plural}")
         return [
             copy.deepcopy(obj)
             for (kind, namespace, _), obj in self.objects.items()

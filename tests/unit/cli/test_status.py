@@ -23,7 +23,7 @@ def test_all_well_is_a_table_and_one_line(shell: Shell) -> None:
     result = shell.run("status")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "NAME                     READY   REASON   KERNEL ID      FRESH UNTIL",
+        "NAME                     READY   REASON   WHO            UNTIL",
         "trustdomain/org-a        True    Ready    org-a-kernel   -",
         "└ federationpeer/org-b   True    Fresh    org-b-kernel   2026-11-22T01:54:27Z (11 h 23 min left)",
         "",
@@ -163,8 +163,7 @@ def test_a_name_may_be_a_reference_and_an_unknown_one_is_an_error(shell: Shell) 
     result = shell.run("status", "nobody")
     assert result.exit_code == 1
     assert (
-        result.stderr
-        == "error: there is no TrustDomain or FederationPeer nobody in namespace trust: check the name\n"
+        result.stderr == "error: there is nothing of ours called nobody in namespace trust: check the name\n"
     )
 
 

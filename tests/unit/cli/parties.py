@@ -1,0 +1,97 @@
+"""Identities, services and introductions as the API server returns them, for tests of the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bilateral.cli.cluster import Object
+from bilateral.resources.times import format_time
+from unit.cli.fakes import NOW, condition
+
+
+def identity(
+    name: str = "client1",
+    *,
+    namespace: str = "trust",
+    ready: str = "True",
+    reason: str = "Ready",
+    message: str = "",
+    left: int | None = 86_400,
+    conditions: tuple[dict[str, Any], ...] = (),
+    status: dict[str, Any] | None = None,
+    **spec: Any,
+) -> Object:
+    """A WorkloadIdentity whose certificate has ``left`` seconds to go (None: no certificate)."""
+    found: dict[str, Any] = {"subject": f"CN={name},O=Org A", "boundServices": 1}
+    if left is not None:
+        found["notAfter"] = format_time(NOW + left)
+    whole = {"trustDomain": "org-a", "subject": {"commonName": name, "organization": "Org A"}, **spec}
+    ready_and_more = (condition("Ready", ready, reason, message), *conditions)
+    return _object("WorkloadIdentity", name, namespace, whole, found | (status or {}), ready_and_more)
+
+
+def service(
+    name: str = "org2-api",
+    *,
+    namespace: str = "trust",
+    ready: str = "True",
+    reason: str = "Ready",
+    message: str = "",
+    conditions: tuple[dict[str, Any], ...] = (),
+    **spec: Any,
+) -> Object:
+    """A TrustedService of the partner org-b."""
+    whole = {"url": f"https://{name}.example:9443", "peer": "org-b", **spec}
+    whole = {member: value for member, value in whole.items() if value is not None}
+    found: dict[str, Any] = {"verifier": "PeerCA", "boundSecrets": 1} if ready == "True" else {}
+    ready_and_more = (condition("Ready", ready, reason, message), *conditions)
+    return _object("TrustedService", name, namespace, whole, found, ready_and_more)
+
+
+def introduction(
+    name: str,
+    *,
+    namespace: str = "trust",
+    ready: str = "True",
+    reason: str = "Ready",
+    message: str = "",
+    left: int | None = 86_400,
+    subject: str | None = "CN=client1,O=Org A",
+    status: dict[str, Any] | None = None,
+    **spec: Any,
+) -> Object:
+    """An Introduction of the form that ``spec`` names, with ``left`` seconds to go (None: not signed)."""
+    found: dict[str, Any] = {} if subject is None else {"subject": subject}
+    if left is not None:
+        found["notAfter"] = format_time(NOW + left)
+    return _object(
+        "Introduction",
+        name,
+        namespace,
+        spec,
+        found | (status or {}),
+        (condition("Ready", ready, reason, message),),
+    )
+
+
+def _object(
+    kind: str,
+    name: str,
+    namespace: str,
+    spec: dict[str, Any],
+    status: dict[str, Any],
+    conditions: tuple[dict[str, Any], ...],
+) -> Object:
+    return {
+        "apiVersion": "bilateral.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": f"uid-{name}",
+            "generation": 1,
+            "creationTimestamp": "2026-11-20T00:00:00Z",
+        },
+        "spec": spec,
+        "status": {"observedGeneration": 1, "conditions": list(conditions), **status},
+    }
