@@ -58,7 +58,7 @@ from unit.client.pod import Volume, peers_json
 ALIAS = "org2-api"
 KERNEL = "org2-kernel"
 DAY = 86_400
-_BATCH = 50
+_BATCH = 10
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 
 

@@ -17,7 +17,7 @@ import httpx
 from bilateral.client.addresses import Addresses
 from bilateral.client.transports import AliasTransport, AsyncAliasTransport
 from bilateral.client.trust import find_trust
-from bilateral.client.wire import FIRST
+from bilateral.client.wire import mark_first
 
 _RESERVED: Final = ("verify", "cert", "trust_env", "proxy", "mounts", "transport", "http1", "http2", "app")
 _LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
@@ -61,7 +61,7 @@ class Client(httpx.Client):
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
         """Send a request, as httpx does."""
-        request.extensions = {**request.extensions, FIRST: request}
+        mark_first(request)
         return super().send(request, **options)
 
 
@@ -97,7 +97,7 @@ class AsyncClient(httpx.AsyncClient):
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
         """Send a request, as httpx does."""
-        request.extensions = {**request.extensions, FIRST: request}
+        mark_first(request)
         return await super().send(request, **options)
 
 

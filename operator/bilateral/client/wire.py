@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from typing import Final, NoReturn
+from weakref import ReferenceType, ref
 
 import httpcore
 import httpx
@@ -16,8 +17,8 @@ import httpx
 from bilateral.client.errors import ClientError, HandshakeRefused, InvalidAddress, RefusedByServer
 from bilateral.client.trust import Binding
 
-FIRST: Final = "bilateral.first"
-"""The request extension that holds the request which a caller made; a redirect's is another one."""
+_FIRST: Final = "bilateral.first"
+"""The request extension that refers to the request which a caller made; a redirect's is another one."""
 
 _HTTPS_PORT: Final = 443
 _ALERT: Final = "ALERT_"
@@ -61,6 +62,17 @@ def find_alias(request: httpx.Request) -> str:
     return url.raw_host.decode("ascii")
 
 
+def mark_first(request: httpx.Request) -> None:
+    """Remember that a request is what a caller sent: httpx hands extensions on to the redirects of it."""
+    # A weak reference: a request that holds itself would stay until the garbage collector comes.
+    request.extensions = {**request.extensions, _FIRST: ref(request)}
+
+
+def _is_first(request: httpx.Request) -> bool:
+    first = request.extensions.get(_FIRST)
+    return isinstance(first, ReferenceType) and first() is request
+
+
 def build_request(request: httpx.Request, binding: Binding) -> httpcore.Request:
     """Build the request that leaves. Raises InvalidAddress when the URL names a port and the service, too."""
     service, asked = binding.service, request.url.port
@@ -72,11 +84,7 @@ def build_request(request: httpx.Request, binding: Binding) -> httpcore.Request:
     host = service.host.encode("ascii")
     headers = [pair for pair in request.headers.raw if pair[0].lower() != b"host"]
     headers.insert(0, (b"Host", host if port in {None, _HTTPS_PORT} else b"%s:%d" % (host, port)))
-    if (
-        service.bearer_token is not None
-        and request.extensions.get(FIRST) is request
-        and "Authorization" not in request.headers
-    ):
+    if service.bearer_token is not None and _is_first(request) and "Authorization" not in request.headers:
         headers.append((b"Authorization", f"Bearer {service.bearer_token}".encode("ascii")))
     return httpcore.Request(
         request.method.encode("ascii"),
