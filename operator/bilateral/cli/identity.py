@@ -144,7 +144,7 @@ def _judge(found: WorkloadIdentity, now: int) -> tuple[str, str, str, str | None
     if ready.status is ConditionStatus.TRUE and ends is not None and now > ends:
         return (
             ConditionStatus.FALSE.value,
-            Reason.IDENTITY_EXPIRED.value,
+            Reason.CERTIFICATE_INVALID.value,
             "the certificate is over, and nobody renewed it",
             None,
         )

@@ -77,7 +77,7 @@ def test_programs_see_the_same() -> None:
 def test_a_certificate_that_is_over_is_not_ready_whatever_the_status_says() -> None:
     result = shell(left=-5).run("identity", "show", "client1", "--exit-code")
     assert result.exit_code == 1
-    assert "False IdentityExpired" in result.stdout
+    assert "False CertificateInvalid" in result.stdout
     assert "5 s ago" in result.stdout
 
 

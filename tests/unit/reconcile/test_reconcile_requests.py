@@ -405,6 +405,9 @@ def test_an_answer_that_came_while_the_partner_ended_is_not_installed(world: Wor
     world.look(granted(signed()))
     assert world.resource.status.introduction is None
     assert world.condition("Ready") == ("False", "Suspended")
+    # What came says nothing about it: neither a failure nor an answer is remembered.
+    status = world.resource.status
+    assert (status.consecutive_failures, status.request_id, status.next_request_time) == (0, None, None)
 
 
 def test_reconcile_now_asks_now_once(world: World) -> None:
