@@ -164,6 +164,7 @@ def _facts_of(domain: Domain | None) -> str:
     view = domain.view
     parts = (
         view.trust_domain.metadata.uid,
+        "" if view.trust_domain.status.observed_generation else "new",
         view.trust_domain.spec.model_dump_json(include={"kernel_id", "handshake"}),
         "" if view.public_key is None else view.public_key.canonical,
         "" if view.seal_key is None else hashlib.sha256(view.seal_key).hexdigest(),

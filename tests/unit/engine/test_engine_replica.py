@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bilateral.engine.cache import Kind
+from bilateral.engine.cache import Key, Kind
 from bilateral.exchange.errors import Refusal
 from bilateral.pki.tokens import hash_token
 from bilateral.protocol.errors import AddressMismatch, InvalidSignature, MissingTrustAnchor, ReplayedEnvelope
@@ -101,6 +101,65 @@ async def test_a_trust_domain_makes_its_secrets_and_settles(replica: Replica, ap
     with counted(api) as writes:
         await replica.settle()
     assert writes == []
+
+
+# First looks
+
+
+async def looked_at_before_its_domain(replica: Replica, name: str) -> None:
+    """What workers do that take the peers while one of them makes the trust domain's Secrets."""
+    replica.catch_up()
+    await replica.controller.look(Key(Kind.FEDERATION_PEER, "trust", name))
+
+
+async def test_new_peers_of_a_new_trust_domain_are_written_once(clock: FakeClock) -> None:
+    api = MemoryAPI()
+    api.add("trustdomains", domain())
+    names = [f"org-{number}" for number in range(20)]
+    for name in names:
+        api.add("federationpeers", peer(name))
+    replica = Replica(api, clock)
+    for name in names:
+        await looked_at_before_its_domain(replica, name)
+    await replica.settle()
+    written = [name for plural, name in api.writes if plural == "federationpeers"]
+    assert sorted(written) == sorted(names)
+    assert {replica.ready("federationpeers", name)[1] for name in names} == {"AwaitingEnvelope"}
+
+
+async def test_a_new_peer_waits_two_seconds_for_its_trust_domain_and_no_longer(clock: FakeClock) -> None:
+    api = MemoryAPI()
+    api.add("trustdomains", domain())
+    api.add("federationpeers", peer())
+    replica = Replica(api, clock)
+    key = Key(Kind.FEDERATION_PEER, "trust", "org-b")
+    for _ in range(3):
+        await looked_at_before_its_domain(replica, "org-b")
+        assert replica.status("federationpeers", "org-b") == {}
+        clock.advance(0.6)
+    replica.queue.clear()
+    clock.advance(0.3)
+    await replica.controller.look(key)
+    assert replica.ready("federationpeers", "org-b") == ("Unknown", "TrustDomainNotReady")
+
+
+async def test_a_peer_without_a_trust_domain_is_looked_at_at_once(clock: FakeClock) -> None:
+    api = MemoryAPI()
+    api.add("federationpeers", peer())
+    replica = Replica(api, clock)
+    await looked_at_before_its_domain(replica, "org-b")
+    assert replica.ready("federationpeers", "org-b")[1] == "TrustDomainNotFound"
+
+
+async def test_a_peer_with_a_status_waits_for_no_trust_domain(replica: Replica, api: MemoryAPI) -> None:
+    """A trust domain that is deleted and created anew has none of the keys that its peers trusted."""
+    del api.objects["trustdomains", "org-a"]
+    replica.catch_up()
+    api.add("trustdomains", {**domain(), "metadata": {"name": "org-a", "uid": "another"}})
+    replica.queue.clear()
+    with counted(api) as writes:
+        await looked_at_before_its_domain(replica, "org-b")
+    assert writes == [("federationpeers", "org-b")]
 
 
 async def test_a_restart_writes_nothing(replica: Replica, api: MemoryAPI, clock: FakeClock) -> None:

@@ -7,6 +7,7 @@ import hashlib
 from bilateral.engine.cache import Key
 from bilateral.engine.handshakes import Initiator
 from bilateral.engine.lists import PeerLists
+from bilateral.engine.lookers.newcomers import Newcomers
 from bilateral.engine.lookers.tools import Tools
 from bilateral.engine.queue import Lane
 from bilateral.protocol.errors import ProtocolError
@@ -31,6 +32,7 @@ class FederationPeerLooker:
         self._lists = lists
         self._initiator = initiator
         self._asking: dict[Key, int] = {}  # when a statement is to be asked for by itself (Unix seconds)
+        self._newcomers = Newcomers(tools)
 
     def accepted(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
         """A partner's envelope was accepted and written at our endpoint: plan from there."""
@@ -52,6 +54,8 @@ class FederationPeerLooker:
             self._lists.drop(key)
             tools.metrics.peer_is(key, error.reason.value)
             await tools.write_invalid(key, raw, FederationPeer, error)
+            return
+        if self._newcomers.wait(key, peer):
             return
         offered = _offered(peer)
         outcome = self._judge(key, peer, offered)
