@@ -337,6 +337,7 @@ def report(result: Result) -> bool:
         Row("ratio_issue", "issue / floor", found["issue"] / found["floor_issue"], "x"),
         Row("ratio_introduce", "introduce / floor", found["introduce"] / found["floor_introduce"], "x"),
         Row("ratio", "both / floor", took / floor, "x", 2.0),
+        Row("floor_cpu", "processor time, floor, both", found["floor_cpu"], "s"),
         Row("issue_cpu", "processor time, issue", found["issue_cpu"], "s"),
         Row("introduce_cpu", "processor time, introduce", found["introduce_cpu"], "s"),
         Row(
