@@ -108,7 +108,10 @@ def build_outputs(
     wanted = [
         *builder.identity_secret(),
         WrittenSecret(identity.chains_secret_name, build_chain_files(introductions)),
-        WrittenSecret(identity.servers_secret_name, build_server_files(entries, own) | builder.older()),
+        WrittenSecret(
+            identity.servers_secret_name,
+            build_server_files(entries, own) | builder.older() | _list_files(services),
+        ),
         WrittenSecret(identity.clients_secret_name, builder.client_files()),
         *builder.service_secrets(services),
     ]
@@ -230,6 +233,11 @@ class _Builder:
             self._chains[auth].accepted.introduction.chain_pem for auth in auths if auth in self._chains
         ]
         return chains[0] if chains else own
+
+
+def _list_files(services: Iterable[ResolvedService]) -> dict[str, bytes]:
+    """What partners have withdrawn: a client that knows their authorities must not accept those servers."""
+    return {f"{slug}.crl": listed.pem for service in services for slug, listed in service.lists}
 
 
 def _shrink(wanted: WrittenSecret, held: SecretView) -> WrittenSecret:

@@ -35,6 +35,7 @@ from bilateral.pki.fingerprints import FingerprintKind, parse_fingerprint
 from bilateral.pki.leaves import is_ca
 from bilateral.pki.names import rfc4514_name
 from bilateral.pki.pem import parse_certificates
+from bilateral.pki.revocations import RevocationList
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import (
     ConfiguredCA,
@@ -130,6 +131,8 @@ class ResolvedService:
     deadline_of: str | None = None
     bearer_token: str | None = field(default=None, repr=False)
     until: int | None = None
+    lists: tuple[tuple[str, RevocationList], ...] = ()
+    """What the partner's authorities have withdrawn, by slug: the service's server may be among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +358,15 @@ def _resolved(resolved: ResolvedService, partner: Partner | None) -> ResolvedSer
         deadline_of=None if partner.retained else partner.kernel_id,
         bearer_token=resolved.bearer_token,
         until=min(ends, default=None),
+        lists=_lists(resolved.verifier, partner),
     )
+
+
+def _lists(verifier: Verifier, partner: Partner) -> tuple[tuple[str, RevocationList], ...]:
+    if not isinstance(verifier, ConfiguredCA | PeerCA):
+        return ()
+    slugs = dict.fromkeys(build_slug(authority) for authority in verifier.authorities)
+    return tuple((slug, partner.revocations[slug]) for slug in slugs if slug in partner.revocations)
 
 
 def _auths(authority: x509.Certificate) -> tuple[str, ...]:

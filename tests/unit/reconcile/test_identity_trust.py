@@ -174,6 +174,23 @@ def test_a_service_is_bound_with_the_one_chain_that_it_accepts(settled: World) -
     assert settled.status["boundServices"] == 1
 
 
+def test_what_a_partner_withdrew_lies_beside_the_authority_of_its_services(settled: World) -> None:
+    """A client that is nobody's server needs it, too: the service's server may be among it."""
+    slug = build_slug(THEIRS.certificate)
+    listed = renew_revocation_list(
+        THEIRS, [Revocation(7, moment())], None, lifetime_seconds=DAY, now=moment()
+    )
+    settled.view = replace(settled.view, services=(replace(SERVICE, lists=((slug, listed),)),))
+    settled.settle()
+    assert settled.files("known-servers")[f"{slug}.crl"] == listed.pem
+    before = settled.status["contentHash"]
+    settled.view = replace(settled.view, services=(SERVICE,))
+    settled.settle()
+    assert f"{slug}.crl" not in settled.files("known-servers")
+    # Programs that read their files once read no lists: a new one rolls nothing out.
+    assert settled.status["contentHash"] == before
+
+
 def test_with_two_generations_the_chain_that_is_there_is_named(settled: World) -> None:
     both = replace(SERVICE, presents=(Presentable(THEIR_NEXT.certificate), Presentable(THEIRS.certificate)))
     settled.view = replace(settled.view, services=(both,))

@@ -13,6 +13,7 @@ from cryptography import x509
 from bilateral.pki.entries import parse_entry
 from bilateral.pki.fingerprints import parse_fingerprint
 from bilateral.pki.names import rfc4514_name
+from bilateral.pki.revocations import renew_revocation_list
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import ConfiguredCA, PeerCA, PinnedFingerprint, PinnedRawKey, WebPKI
 from bilateral.protocol.reasons import Reason
@@ -40,6 +41,7 @@ from .service_objects import (
     EXPIRED,
     FOREIGN_LEAF,
     LEAF,
+    MOMENT,
     NEW,
     NEW_AUTHORITY,
     OLD,
@@ -305,6 +307,22 @@ def test_it_ends_when_the_pin_or_an_authority_does() -> None:
         assert isinstance(again, ResolvedService)
         assert again.verifier == PeerCA(left)
     assert resolved(spec={"peer": None}, partner=None).until is None
+
+
+def test_the_lists_of_the_authorities_that_verify_come_along() -> None:
+    lists = {
+        build_slug(each.certificate): renew_revocation_list(
+            each, [], None, lifetime_seconds=86_400, now=MOMENT
+        )
+        for each in (OLD_AUTHORITY, NEW_AUTHORITY)
+    }
+    peer = replace(partner(authorities=(NEW_AUTHORITY, OLD_AUTHORITY)), revocations=lists)
+    assert dict(resolved(partner=peer).lists) == lists
+    only = {"verifier": {"certificateAuthority": {"pem": pem(NEW_AUTHORITY)}}}
+    assert resolved(spec=only, partner=peer).lists == ((build_slug(NEW), lists[build_slug(NEW)]),)
+    # A pin is the certificate itself: no authority is asked, and none of their lists.
+    pinned = replace(partner(LEAF, authorities=BOTH), revocations=lists)
+    assert resolved(partner=pinned).lists == ()
 
 
 def test_the_partners_deadline_is_the_services_unless_a_person_retains() -> None:
