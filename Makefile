@@ -62,11 +62,12 @@ crds: install  ## Generate crds/ and docs/reference.md from the types in bilater
 	@$(BIN)/python -m bilateral.resources.crds crds
 	@$(BIN)/python -m bilateral.reference docs/reference.md
 
-bench: install testbed  ## Run the benchmarks (N peers); each prints a table and one JSON line
-	@PYTHONPATH=tests:. $(BIN)/python bench/accept.py
-	@PYTHONPATH=tests:. $(BIN)/python bench/client.py
-	@PYTHONPATH=tests:. $(BIN)/python bench/endpoint.py
-	@PYTHONPATH=tests:. $(BIN)/python bench/peers.py $(N)
+bench: install testbed  ## Run the benchmarks (N peers and identities); each prints a table and one JSON line
+	@status=0; \
+	for each in accept.py client.py endpoint.py "identities.py $(N)" "peers.py $(N)"; do \
+	  PYTHONPATH=tests:. $(BIN)/python bench/$$each || status=1; \
+	done; \
+	exit $$status
 
 lock: install  ## Resolve the dependencies anew into requirements/*.lock
 	@$(PYTHON) -m venv .cache/lock
