@@ -9,8 +9,9 @@ UV_VERSION := 0.13.8
 
 # What `make test` hands on to pytest, e.g. make test ARGS="tests/unit -k pin".
 ARGS ?=
-# Peers in `make bench`.
+# Peers, and identities, in `make bench`; several numbers are measured one after another.
 N ?= 1000
+IDENTITIES ?= 1000
 
 TESTBED = PYTHONPATH=tests $(BIN)/python -m testbed
 
@@ -62,9 +63,9 @@ crds: install  ## Generate crds/ and docs/reference.md from the types in bilater
 	@$(BIN)/python -m bilateral.resources.crds crds
 	@$(BIN)/python -m bilateral.reference docs/reference.md
 
-bench: install testbed  ## Run the benchmarks (N peers and identities); each prints a table and one JSON line
+bench: install testbed  ## Run the benchmarks (N peers, IDENTITIES); each prints a table and one JSON line
 	@status=0; \
-	for each in accept.py client.py endpoint.py "identities.py $(N)" "peers.py $(N)"; do \
+	for each in accept.py client.py endpoint.py "identities.py $(IDENTITIES)" "peers.py $(N)"; do \
 	  PYTHONPATH=tests:. $(BIN)/python bench/$$each || status=1; \
 	done; \
 	exit $$status
