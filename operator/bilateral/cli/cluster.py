@@ -7,8 +7,8 @@ server is :mod:`bilateral.cli.kube`, imported when the first command needs it: `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 Object: TypeAlias = dict[str, Any]
@@ -22,6 +22,15 @@ class ClusterChoice:
     kubeconfig: str | None = None
     context: str | None = None
     namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedSecret:
+    """A Secret that the operator made, and whose it is."""
+
+    name: str
+    owner_uid: str | None
+    data: Mapping[str, bytes] = field(repr=False)
 
 
 class Cluster(Protocol):
@@ -54,6 +63,10 @@ class Cluster(Protocol):
 
     def secret(self, name: str) -> Mapping[str, bytes]:
         """Read the data of a Secret. Raises NotThereError."""
+        ...
+
+    def owned_secrets(self) -> Sequence[OwnedSecret]:
+        """Read every Secret of the namespace that the operator made."""
         ...
 
 

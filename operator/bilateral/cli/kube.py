@@ -11,15 +11,15 @@ import base64
 import binascii
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
-from bilateral.cli.cluster import ClusterChoice, Object
+from bilateral.cli.cluster import ClusterChoice, Object, OwnedSecret
 from bilateral.cli.errors import AlreadyThereError, CLIError, ClusterError, NotPermittedError, NotThereError
-from bilateral.resources.labels import FIELD_MANAGER, GROUP, VERSION
+from bilateral.resources.labels import FIELD_MANAGER, GROUP, SECRET_LABEL, SECRET_OWNED, VERSION
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 15
@@ -180,12 +180,42 @@ class KubernetesCluster:
                 ).data
             ),
         )
+        return self._data_of(answer)
+
+    def owned_secrets(self) -> Sequence[OwnedSecret]:
+        """Read every Secret that the operator made, page by page."""
+        found: list[OwnedSecret] = []
+        following: str | None = None
+        while True:
+            page = self._ask("list secrets", None, functools.partial(self._list_secrets, following))
+            for item in page.get("items") or ():
+                metadata = item["metadata"]
+                owners = [each for each in metadata.get("ownerReferences") or () if each.get("controller")]
+                uid = str(owners[0]["uid"]) if owners else None
+                found.append(OwnedSecret(str(metadata["name"]), uid, self._data_of(item)))
+            following = (page.get("metadata") or {}).get("continue")
+            if not following:
+                return found
+
+    def _list_secrets(self, following: str | None) -> object:
+        answer = self._core.list_namespaced_secret(
+            self._namespace,
+            label_selector=f"{SECRET_LABEL}={SECRET_OWNED}",
+            limit=PAGE_SIZE,
+            _preload_content=False,
+            _request_timeout=_TIMEOUT,
+            **({"_continue": following} if following else {}),
+        )
+        return json.loads(answer.data)
+
+    def _data_of(self, secret: Object) -> dict[str, bytes]:
         try:
             return {
                 key: base64.b64decode(value, validate=True)
-                for key, value in (answer.get("data") or {}).items()
+                for key, value in (secret.get("data") or {}).items()
             }
         except binascii.Error:
+            name = (secret.get("metadata") or {}).get("name", "")
             raise ClusterError(f"the API server's answer for secrets/{name} cannot be read") from None
 
     def _ask(self, verb: str, name: str | None, call: Callable[[], object]) -> Object:

@@ -28,6 +28,7 @@ from bilateral.cli.key import key
 from bilateral.cli.layout import layout
 from bilateral.cli.output import Format, format_option, render
 from bilateral.cli.peerentries import peer_entries
+from bilateral.cli.plan import plan
 from bilateral.cli.run import operator
 from bilateral.cli.service import service
 from bilateral.cli.status import status
@@ -129,6 +130,7 @@ def crds() -> None:
 
 for command in (
     status,
+    plan,
     export,
     handshake,
     introduce,

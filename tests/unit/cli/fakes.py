@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from click.testing import CliRunner, Result
 
-from bilateral.cli.cluster import ClusterChoice, Object
+from bilateral.cli.cluster import ClusterChoice, Object, OwnedSecret
 from bilateral.cli.errors import AlreadyThereError, NotPermittedError, NotThereError
 from bilateral.cli.invocation import Invocation
 from bilateral.cli.main import cli
@@ -37,10 +37,14 @@ NONCE = "8f3b9e0c-2a18-4f1a-9bd3-3a31c6e5d3f5"
 
 @dataclass
 class FakeCluster:
-    """Objects in memory; ``refused`` lists verbs that the caller may not use, ``list KINDS`` for one kind only."""
+    """Objects in memory; ``refused`` lists verbs that the caller may not use, ``list KINDS`` for one kind only.
+
+    ``owners`` has the owner's UID of each Secret that the operator made.
+    """
 
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     secrets: dict[tuple[str, str], Mapping[str, bytes]] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     namespace: str = "trust"
     annotated: Callable[[Object], None] = lambda obj: None
@@ -112,6 +116,15 @@ class FakeCluster:
             return self.secrets[self.namespace, name]
         except KeyError:
             raise NotThereError(f"secrets/{name} does not exist in namespace {self.namespace}") from None
+
+    def owned_secrets(self) -> Sequence[OwnedSecret]:
+        self._permit("list")
+        self._permit("list secrets")
+        return [
+            OwnedSecret(name, self.owners.get(name), data)
+            for (namespace, name), data in self.secrets.items()
+            if namespace == self.namespace and name in self.owners
+        ]
 
     def _permit(self, verb: str) -> None:
         if verb in self.refused:
