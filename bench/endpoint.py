@@ -86,6 +86,8 @@ class Caller:
 
     async def post(self, body: bytes) -> int:
         """Send an envelope; the status of the answer."""
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # the server ended it, idle as it was
         if self._streams is None:
             self._streams = await asyncio.open_connection(
                 "127.0.0.1",
@@ -133,8 +135,7 @@ class Load:
 async def run_load(callers: list[Caller], bodies: Callable[[], bytes], seconds: float, pid: int) -> Load:
     """Ask over every connection, as fast as each answers, for some seconds."""
     load = Load()
-    for caller in callers:
-        await caller.post(bodies())  # connected and warm
+    await asyncio.gather(*(caller.post(bodies()) for caller in callers))  # connected and warm
     end = time.perf_counter() + seconds
 
     async def ask(caller: Caller) -> None:
@@ -247,7 +248,7 @@ def trust(cluster: Cluster, operator: OperatorProcess, peers: int) -> ssl.SSLCon
     """Wait until every peer was looked at; how its partners verify the operator."""
     deadline = time.monotonic() + 60 + peers * 0.05
     while time.monotonic() < deadline:
-        looked = operator.metrics().total("bilateral_reconciles_total", kind="federationpeers")
+        looked = operator.metrics().total("bilateral_writes_total", kind="federationpeers")
         found = cluster.get("trustdomains.bilateral.dev", DOMAIN, "operator")
         authority = ((found or {}).get("status") or {}).get("certificateAuthority")
         if authority is not None and looked >= peers and operator.probe("/readyz") == 200:
