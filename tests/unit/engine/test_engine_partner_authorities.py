@@ -209,6 +209,19 @@ async def test_those_who_derive_from_a_partner_get_what_was_verified(met: Scene)
     assert partner.authorities == ()
 
 
+async def test_what_lies_under_the_name_and_is_somebody_elses_counts_for_nothing(met: Scene) -> None:
+    secret = met.api.objects["secrets", "org-b-ca"]
+    secret["metadata"]["ownerReferences"][0]["uid"] = "another"
+    met.api.add("secrets", secret)
+    before = met.held()
+    await met.settle()
+    assert met.known() == ("False", "SecretConflict")
+    partner = Partners(met.replica.cache, met.replica.views, met.replica.guard).find("trust", "org-b")
+    assert partner is not None
+    assert partner.authorities == ()
+    assert met.held() == before
+
+
 # The other side: what we serve
 
 

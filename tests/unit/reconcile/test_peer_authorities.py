@@ -115,6 +115,14 @@ def test_behind_a_refused_envelope_nothing_counts(peer: Known) -> None:
     assert peer.authorities == ("False", "PeerNotPinned")
 
 
+def test_behind_another_key_not_even_a_good_statement_counts(known: Known) -> None:
+    held = known.held
+    known.now += 10
+    known.shake(Fetched(statement(NEW, signed=10)), key=STRANGER)
+    assert known.condition("AcknowledgedByPeer")[1] == "UnexpectedPeerKey"
+    assert known.held == held
+
+
 def test_a_look_later_writes_nothing(known: Known) -> None:
     writes = known.writes, known.secret_writes
     for _ in range(3):

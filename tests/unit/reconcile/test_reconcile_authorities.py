@@ -267,6 +267,10 @@ def test_another_authority_in_the_old_ones_secret_is_not_taken_for_it() -> None:
     strange = [secret("org-a-ca", make("Another CA"))]
     outcome = look(NEW, held, entries, domain=NEXT_DOMAIN, secrets=strange, now=NOW + 60)
     assert data(outcome)[f"{build_slug(OLD.certificate)}.crl"] == held["self.crl"]
+    names = {"generations.json": held["generations.json"]}
+    listless = look(NEW, names, entries, domain=NEXT_DOMAIN, secrets=strange, now=NOW + 60)
+    assert listless.listless == (build_slug(OLD.certificate),)
+    assert f"{build_slug(OLD.certificate)}.crl" not in data(listless)
 
 
 def test_a_certificate_renewed_with_the_same_key_shares_the_list() -> None:
