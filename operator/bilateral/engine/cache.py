@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from bilateral.engine.echoes import Echoes
 from bilateral.engine.packing import Packed, Packing
 from bilateral.engine.relations import Relations
 from bilateral.engine.terms import Index, IndexTerm, Key, Kind, Object, Term, terms_of
@@ -63,6 +64,7 @@ class Cache:
         self._relations: Relations[IndexTerm, Key] = Relations()
         self._packing = {kind: Packing(alike=kind is not Kind.SECRET) for kind in Kind}
         self.on_written: Callable[[Kind, Object], object] = self.put
+        self.echoes = Echoes()
 
     def __len__(self) -> int:
         return len(self._records)
@@ -98,6 +100,7 @@ class Cache:
         Who depends on it hears of it now, for the echo on the watch is no news then.
         """
         self.on_written(kind, obj)
+        self.echoes.expect(obj["metadata"]["resourceVersion"])
 
     def remove(self, key: Key, uid: str | None = None) -> bool:
         """Forget the object (only that incarnation of it, if ``uid`` is given)."""

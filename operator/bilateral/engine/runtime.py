@@ -147,6 +147,7 @@ class Runtime:
             self._take_in,
             self._intake.listed,
             self._controller.api_answers,
+            self._cache.echoes,
         )
         self._monitor = LoopMonitor(clock, self._tick)
         self._health = HealthServer(clock, self.watches, self._monitor, self.metrics, lambda: self._listening)

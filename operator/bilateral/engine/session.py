@@ -10,6 +10,8 @@ watched resource:
 - when its watch last carried anything: an event, or one of the bookmarks that the API server sends
   about every minute. Silence beyond :data:`QUIET_SECONDS` means that the watch is dead.
 
+Echoes of our own writes are left out of what kopf reads (:mod:`bilateral.engine.echoes`).
+
 A kind that is not found counts as one that is not served yet. The session sends the Authorization
 header anew with each request, for tokens rotate.
 """
@@ -29,6 +31,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from bilateral.engine.api import authorization
 from bilateral.engine.cache import Kind
 from bilateral.engine.clock import Clock
+from bilateral.engine.echoes import Echoes, Lines
 
 QUIET_SECONDS = 150.0
 
@@ -52,7 +55,9 @@ class Watches:
         on_objects: Callable[[Kind, list[dict[str, Any]]], None],
         on_listed: Callable[[Kind, str | None, set[str], str], None],
         on_opened: Callable[[], None] = lambda: None,
+        echoes: Echoes | None = None,
     ) -> None:
+        self.echoes = echoes or Echoes()
         self._clock = clock
         self._streams = {resource: _Stream() for resource in expected}
         self._on_objects = on_objects
@@ -118,10 +123,11 @@ def resource_of(path: str) -> tuple[Kind, str | None] | None:
 
 
 class _ObservedContent:
-    """The body of a watch; each chunk is a sign of life. The rest is the body's own."""
+    """The body of a watch; each chunk is a sign of life, and echoes are left out. The rest is the body's own."""
 
-    def __init__(self, content: aiohttp.StreamReader, heard: Callable[[], None]) -> None:
+    def __init__(self, content: aiohttp.StreamReader, echoes: Echoes, heard: Callable[[], None]) -> None:
         self._content = content
+        self._lines = Lines(echoes)
         self._heard = heard
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the body has
@@ -131,7 +137,8 @@ class _ObservedContent:
         """The chunks of the body, as kopf reads them."""
         async for chunk in self._content.iter_chunked(size):
             self._heard()
-            yield chunk
+            yield self._lines.feed(chunk)
+        yield self._lines.rest()
 
 
 def _response_class(watches: Watches) -> type[aiohttp.ClientResponse]:
@@ -148,7 +155,9 @@ def _response_class(watches: Watches) -> type[aiohttp.ClientResponse]:
             if resource is not None and self.status == 200 and self.url.query.get("watch") == "true":
                 watches.opened(resource)
                 # kopf reads a watch through iter_chunked alone.
-                self.content = _ObservedContent(self.content, lambda: watches.heard(resource))  # type: ignore[assignment]
+                self.content = _ObservedContent(  # type: ignore[assignment]
+                    self.content, watches.echoes, lambda: watches.heard(resource)
+                )
             return started
 
         async def json(self, **options: Any) -> Any:  # noqa: ANN401 - a list, as the API server says it

@@ -20,6 +20,7 @@ before the document leaves.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -136,6 +137,7 @@ def issue_introduction(
     return Introduction(certificate=signed, authority=authority.certificate, services=checked)
 
 
+@functools.lru_cache(maxsize=64)  # one look at it asks several times
 def parse_introduction(text: str | bytes) -> Introduction:
     """Parse the document that ``certified introduce`` or :meth:`Introduction.to_json` wrote.
 
