@@ -11,7 +11,7 @@ from bilateral.resources.errors import MalformedTime
 from bilateral.resources.times import parse_time
 from bilateral.resources.trustdomain import TrustDomain
 
-_FILE = "issued.jsonl"
+ISSUED_FILE = "issued.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,25 @@ class Signed:
         return not self.is_withdrawn and self.not_after >= now
 
 
-def signed_by_domain(domain: TrustDomain, secrets: Mapping[str, OwnedSecret]) -> Iterator[Signed]:
-    """Every line of a trust domain's record that can be read."""
+def read_records(
+    domain: TrustDomain, secrets: Mapping[str, OwnedSecret]
+) -> Iterator[tuple[str, tuple[Signed, ...]]]:
+    """Every line of a trust domain's record that can be read, by the Secret's name."""
     number = 0
     while True:
         name = domain.issued_secret_name + (f"-{number}" if number else "")
         secret = secrets.get(name)
         if secret is None or secret.owner_uid != domain.metadata.uid:
             return
-        for line in secret.data.get(_FILE, b"").splitlines():
-            signed = _read(line)
-            if signed is not None:
-                yield signed
+        lines = map(_read, secret.data.get(ISSUED_FILE, b"").splitlines())
+        yield name, tuple(each for each in lines if each is not None)
         number += 1
+
+
+def signed_by_domain(domain: TrustDomain, secrets: Mapping[str, OwnedSecret]) -> Iterator[Signed]:
+    """What a trust domain's authorities signed."""
+    for _, signed in read_records(domain, secrets):
+        yield from signed
 
 
 def _read(line: bytes) -> Signed | None:

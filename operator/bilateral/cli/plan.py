@@ -117,7 +117,7 @@ def write_text(
             [f"parties of {each.partner}, to {each.identity}" for each in found.clients],
         ),
         ("Certificates that would enter our revocation list", [_signed(each) for each in found.certificates]),
-        ("Secrets", [_secret(each) for each in found.secrets]),
+        ("Secrets", _secrets(found.secrets)),
         ("Workloads that would be rolled out anew", [f"{each} ({name})" for name, each in found.rollouts]),
     ]
     text = [f"{doing} {reference} would withdraw" + (" nothing." if found.is_empty else ":")]
@@ -140,6 +140,14 @@ def _introduction(each: LostIntroduction) -> str:
 
 def _signed(each: Signed) -> str:
     return f"{each.serial} ({each.subject}, {each.owner}, until {format_time(each.not_after)})"
+
+
+def _secrets(found: Iterable[SecretChange]) -> list[str]:
+    """A line for each Secret, and one for all in which only the list of what was withdrawn changes."""
+    listed = list(found)
+    lines = [_secret(each) for each in listed if each.identity is None or not each.is_list_only]
+    lists = sum(each.identity is not None and each.is_list_only for each in listed)
+    return lines + ([f"{lists} known-clients: our revocation list in it changes"] if lists else [])
 
 
 def _secret(each: SecretChange) -> str:

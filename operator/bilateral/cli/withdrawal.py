@@ -110,7 +110,7 @@ def plan(world: World, removal: Removal, now: int) -> Plan:
     doubts: tuple[str, ...] = ()
     if objects.secrets is not None:
         secrets, doubts = change_secrets(world, removal, certificates, now)
-    touched = {each.identity for each in secrets if each.identity is not None and not each.deleted}
+    touched = {each.identity for each in secrets if not (each.deleted or each.is_list_only)}
     rollouts = tuple(
         (name, f"{target.kind.value}/{target.name}")
         for name, identity in sorted(objects.identities.items())

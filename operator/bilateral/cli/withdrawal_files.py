@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bilateral.cli.cluster import OwnedSecret
-from bilateral.cli.issued import Signed, signed_by_domain
+from bilateral.cli.issued import ISSUED_FILE, Signed, read_records, signed_by_domain
 from bilateral.cli.world import NOTHING, Removal, World
 from bilateral.client.errors import LayoutInvalid
 from bilateral.client.services import Service, load_yaml, parse_service_file
@@ -42,9 +42,24 @@ class SecretChange:
     changes: tuple[str, ...] = ()
 
     @property
+    def is_list_only(self) -> bool:
+        """Whether nothing but revocation lists changes in it, which rolls nothing out."""
+        return not (self.deleted or self.emptied or self.loses or self.gains) and all(
+            file.endswith(_LIST) for file in self.changes
+        )
+
+    @property
     def is_one(self) -> bool:
         """Whether anything happens to it at all."""
         return bool(self.deleted or self.emptied or self.loses or self.gains or self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What an identity would show a service: another authority's chain than now, or none that it has."""
+
+    is_other: bool
+    has_chain: bool
 
 
 def change_secrets(
@@ -116,14 +131,21 @@ class _Changes:
             ]
             if "peers.json" in listed or self._removal.deletes:
                 yield SecretChange(name, changes=tuple(listed))
-        signed = list(signed_by_domain(domain, self._secrets))
-        ours = {each.serial for each in signed} & {each.serial for each in self._certificates}
-        if not ours:
+        if not self._withdraws(domain):
             return
+        going = {each.serial for each in self._certificates}
+        for name, signed in read_records(domain, self._secrets):
+            if any(each.serial in going for each in signed):
+                yield SecretChange(name, changes=(ISSUED_FILE,))
         data = self._owned(domain.statement_secret_name, domain.metadata.uid) or {}
         loses = sorted(f"{slug}{_LIST}" for slug in self._over(domain))
         changes = {f"{_OWN}{_LIST}", _STATEMENT} & set(data)
         yield SecretChange(domain.statement_secret_name, loses=tuple(loses), changes=tuple(sorted(changes)))
+
+    def _withdraws(self, domain: TrustDomain) -> bool:
+        """Whether the trust domain's authorities withdraw anything: then their lists are signed anew."""
+        going = {each.serial for each in self._certificates}
+        return any(each.serial in going for each in signed_by_domain(domain, self._secrets))
 
     def _over(self, domain: TrustDomain) -> frozenset[str]:
         """Earlier authorities of ours to which nothing valid would chain any more."""
@@ -150,13 +172,21 @@ class _Changes:
         yield SecretChange(identity.chains_secret_name, name, loses=loses)
         servers = self._owned(identity.servers_secret_name, uid) or {}
         lost, kept = self._aliases(identity, servers)
-        yield self._servers(identity, servers, lost, kept, over, own_ends=own_ends)
-        yield self._clients(identity, over, own_ends=own_ends)
+        shows = {
+            alias: self._shown(identity, service, ended, left, own_ends=own_ends)
+            for alias, service in kept.items()
+        }
+        changed = [alias for alias, shown in shows.items() if shown is not None and shown.is_other]
+        yield self._servers(identity, servers, lost, kept, changed, over, own_ends=own_ends)
+        lists = domain is not None and self._withdraws(domain)
+        yield self._clients(identity, over, own_ends=own_ends, lists=lists)
         for alias in lost:
             yield from self._emptied(identity, alias)
-        for alias, shown in kept.items():
-            if own_ends or (shown is not None and self._loses_chain(identity, shown, ended, left)):
+        for alias, shown in shows.items():
+            if own_ends or (shown is not None and not shown.has_chain):
                 yield from self._emptied(identity, alias)
+            elif shown is not None and shown.is_other:
+                yield from self._presents(identity, alias)
 
     def _aliases(
         self, identity: WorkloadIdentity, servers: Mapping[str, bytes]
@@ -187,6 +217,7 @@ class _Changes:
         servers: Mapping[str, bytes],
         lost: Iterable[str],
         kept: Mapping[str, Service | None],
+        changed: Iterable[str],
         over: Collection[str],
         *,
         own_ends: bool,
@@ -200,9 +231,14 @@ class _Changes:
             free &= {_OWN}
         files = {f"{alias}{_NAMES}" for alias in lost} | {f"{slug}{_CERTIFICATE}" for slug in free - needed}
         loses = tuple(sorted(files & set(servers)))
-        return SecretChange(identity.servers_secret_name, identity.metadata.name, loses=loses)
+        changes = tuple(sorted(f"{alias}{_NAMES}" for alias in changed))
+        return SecretChange(
+            identity.servers_secret_name, identity.metadata.name, loses=loses, changes=changes
+        )
 
-    def _clients(self, identity: WorkloadIdentity, over: Collection[str], *, own_ends: bool) -> SecretChange:
+    def _clients(
+        self, identity: WorkloadIdentity, over: Collection[str], *, own_ends: bool, lists: bool
+    ) -> SecretChange:
         held = self._owned(identity.clients_secret_name, identity.metadata.uid) or {}
         stems = {file.removesuffix(_CERTIFICATE) for file in held if file.endswith(_CERTIFICATE)} - {"nobody"}
         removed, left = self._retained(identity)
@@ -216,6 +252,8 @@ class _Changes:
                 changes.append(f"{stem}{_NAMES}")
             elif not peers and stem != _OWN and (stem in over or (stem in removed and stem not in left)):
                 ended.add(stem)
+        if lists and f"{_OWN}{_LIST}" in held and _OWN not in ended:
+            changes.append(f"{_OWN}{_LIST}")
         files = {f"{stem}{suffix}" for stem in ended for suffix in (_CERTIFICATE, _LIST, _NAMES)}
         gains = (_NOBODY,) if ended and ended == stems else ()
         return SecretChange(
@@ -235,17 +273,42 @@ class _Changes:
             (removed if partner in self._removal.partners else left).update(slugs)
         return removed, left
 
-    def _loses_chain(
-        self, identity: WorkloadIdentity, shown: Service, ended: Collection[str], left: Collection[str]
-    ) -> bool:
-        """Whether the identity would have nothing left to show a service that it may still call."""
-        if not set(shown.auths) & set(ended):
-            return False
-        holder = self._world.holder(shown.alias, identity, self._removal)
-        accepted = (
-            frozenset[str]() if holder is None else self._world.presented(holder.reference, self._removal)
-        )
-        return not accepted & {*left, OWN_AUTHORITY}
+    def _shown(
+        self,
+        identity: WorkloadIdentity,
+        service: Service | None,
+        ended: Collection[str],
+        left: Collection[str],
+        *,
+        own_ends: bool,
+    ) -> _Shown | None:
+        """Whose chain the identity would show a service that it may still call; None: the same as now."""
+        if service is None or not service.auths:
+            return None
+        holder = self._world.holder(service.alias, identity, self._removal)
+        if holder is None or not holder.sure:
+            return None
+        shown, own = service.auths[-1], self._own_slug(identity)
+        wanted = self._world.presented(holder.reference, self._removal)
+        goes = shown in ended or (own_ends and shown == own)
+        if not goes and wanted == self._world.presented(holder.reference, NOTHING):
+            return None
+        slugs = [
+            own if each == OWN_AUTHORITY else each for each in wanted if each != OWN_AUTHORITY or not own_ends
+        ]
+        for slug in slugs:
+            if slug == own or slug in left:
+                return _Shown(slug != shown, has_chain=True)
+        return _Shown(slugs[:1] != [shown], has_chain=False)
+
+    def _own_slug(self, identity: WorkloadIdentity) -> str:
+        chains = identity.status.chains
+        return next((chain.slug for chain in chains if chain.introduction is None), OWN_AUTHORITY)
+
+    def _presents(self, identity: WorkloadIdentity, alias: str) -> Iterator[SecretChange]:
+        name = identity.service_secret_name(alias)
+        if self._owned(name, identity.metadata.uid) is not None:
+            yield SecretChange(name, identity.metadata.name, changes=("tls.crt",))
 
     def _emptied(self, identity: WorkloadIdentity, alias: str) -> Iterator[SecretChange]:
         name = identity.service_secret_name(alias)

@@ -155,37 +155,41 @@ class World:
                 return Holder(f"{Introduction.SINGULAR}/{each.metadata.name}", sure=True)
         return None
 
-    def presented(self, reference: str, removal: Removal) -> frozenset[str]:
-        """The slugs of the authorities whose chain the holder of an alias accepts; ``self`` is our own."""
+    def presented(self, reference: str, removal: Removal) -> tuple[str, ...]:
+        """The authorities whose chain the holder of an alias accepts, by slug, in its order; ``self`` is our own."""
         kind, _, name = reference.partition("/")
         if kind == TrustedService.SINGULAR:
             spec = self.objects.services[name].spec
             named: Iterable[str] = spec.authorities or ((spec.peer,) if spec.peer is not None else ())
-            own = {OWN_AUTHORITY} & set(spec.authorities)
-            return frozenset(slug for each in named for slug in self.authorities_of(each, removal)) | own
+            found = (
+                slug
+                for each in named
+                for slug in ((each,) if each == OWN_AUTHORITY else self.authorities_of(each, removal))
+            )
+            return tuple(dict.fromkeys(found))
         introduction = self.objects.introductions[name]
         form = introduction.spec.accept or introduction.spec.request
         signer = self.slug_of(introduction)
         theirs = self.authorities_of(form.peer, removal) if form is not None and form.peer is not None else ()
-        return frozenset((*theirs, *(() if signer is None else (signer,))))
+        return tuple(dict.fromkeys((*theirs, *(() if signer is None else (signer,)))))
 
-    def authorities_of(self, partner: str, removal: Removal) -> frozenset[str]:
-        """The slugs of a partner's authorities, as its Secret has them."""
+    def authorities_of(self, partner: str, removal: Removal) -> tuple[str, ...]:
+        """The slugs of a partner's authorities, as its Secret has them: newest first."""
         objects = self.objects
         if partner in removal.partners or partner not in objects.partners or objects.secrets is None:
-            return frozenset()
+            return ()
         secret = objects.secrets.get(objects.partners[partner].authorities_secret_name)
-        return frozenset() if secret is None else read_slugs(secret.data.get("ca.crt", b""))
+        return () if secret is None else read_slugs(secret.data.get("ca.crt", b""))
 
 
-def read_slugs(pem: bytes) -> frozenset[str]:
+def read_slugs(pem: bytes) -> tuple[str, ...]:
     """The slugs of the authorities in a file; none where it cannot be read."""
     if pem == NOBODY_PEM:
-        return frozenset()
+        return ()
     try:
-        return frozenset(map(build_slug, parse_certificates(pem, InvalidDirectory)))
+        return tuple(map(build_slug, parse_certificates(pem, InvalidDirectory)))
     except InvalidDirectory:
-        return frozenset()
+        return ()
 
 
 def _age(resource: TrustedService | Introduction) -> tuple[str, str]:

@@ -179,12 +179,25 @@ def run(shell: Shell, action: str, reference: str) -> dict[str, Any]:
     return data
 
 
+SIGNED_ANEW = {"self.crl", "issued.jsonl", "statement.json"}
+
+
 def changes(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What happens to each Secret, without what does not."""
-    return {
-        each["name"]: {key: value for key, value in each.items() if key != "name" and value}
-        for each in data["secrets"]
-    }
+    """What happens to each Secret, without what does not, and without lists that are signed anew."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in data["secrets"]:
+        kept = {key: value for key, value in each.items() if key != "name" and value}
+        kept["changes"] = [file for file in each["changes"] if file not in SIGNED_ANEW]
+        left = {key: value for key, value in kept.items() if value}
+        if left:
+            found[each["name"]] = left
+    return found
+
+
+def signed_anew(data: dict[str, Any]) -> dict[str, list[str]]:
+    """The files that say what was withdrawn, by Secret."""
+    found = {each["name"]: sorted(SIGNED_ANEW & set(each["changes"])) for each in data["secrets"]}
+    return {name: files for name, files in found.items() if files}
 
 
 def test_deleting_a_partner_takes_everything_that_followed_from_it(shell: Shell) -> None:
@@ -208,7 +221,6 @@ def test_deleting_a_partner_takes_everything_that_followed_from_it(shell: Shell)
         "api-known-clients": {"loses": [f"{SLUG}.crl", f"{SLUG}.crt", f"{SLUG}.yaml"]},
         "org-b-ca": {"deleted": True},
         "org-a-peers": {"changes": ["peer-entries.json", "peers.json"]},
-        "org-a-authority": {"changes": ["self.crl", "statement.json"]},
     }
     assert any("revocation list at once" in note for note in data["notes"])
     assert any("only they can withdraw it" in note for note in data["notes"])
@@ -257,8 +269,16 @@ def test_what_is_not_there_exits_with_1(shell: Shell) -> None:
 def test_an_introduction_that_we_issued_enters_the_list(shell: Shell) -> None:
     data = run(shell, "delete", "introduction/for-b")
     assert [each["serial"] for each in data["certificates"]] == [SERIAL]
-    assert changes(data) == {"org-a-authority": {"changes": ["self.crl", "statement.json"]}}
+    assert changes(data) == {}
+    assert signed_anew(data) == {
+        "org-a-issued": ["issued.jsonl"],
+        "org-a-authority": ["self.crl", "statement.json"],
+        "client1-known-clients": ["self.crl"],
+        "api-known-clients": ["self.crl"],
+    }
     assert data["introductions"][0]["effect"] == "Withdrawn"
+    text = shell.run("plan", "delete", "introduction/for-b").stdout
+    assert "  2 known-clients: our revocation list in it changes\n" in text
 
 
 def test_what_is_withdrawn_or_over_already_is_not_withdrawn_again(shell: Shell) -> None:
@@ -266,7 +286,9 @@ def test_what_is_withdrawn_or_over_already_is_not_withdrawn_again(shell: Shell) 
         SECOND, "for-b", notAfter=format_time(NOW - 1)
     )
     files(shell, "org-a-issued")["issued.jsonl"] = record
-    assert run(shell, "delete", "introduction/for-b")["certificates"] == []
+    data = run(shell, "delete", "introduction/for-b")
+    assert data["certificates"] == []
+    assert signed_anew(data) == {}
 
 
 def test_the_record_goes_on_in_other_secrets_and_is_only_the_owners(shell: Shell) -> None:
@@ -408,8 +430,16 @@ def test_another_chain_that_the_service_accepts_keeps_it_callable(
     shell: Shell, authorities: list[str]
 ) -> None:
     put(shell, service(authorities=authorities), accept("from-c", "org-c", OTHERS))
+    files(shell, "client1-id-chains")[f"{OTHER}.crt"] = OTHERS.certificate_pem
     secret(shell, "client1-to-org2-api", "client1", {"tls.crt": b"x", "tls.key": b"k"})
-    assert "client1-to-org2-api" not in changes(run(shell, "delete", "intro/from-b"))
+    found = changes(run(shell, "delete", "intro/from-b"))
+    assert found["client1-to-org2-api"] == {"changes": ["tls.crt"]}
+    assert found["client1-known-servers"]["changes"] == ["org2-api.yaml"]
+    assert changes(run(shell, "suspend", "fpeer/org-c")) == {
+        "api-known-clients": {"loses": sorted(f"{OTHER}{suffix}" for suffix in (".crl", ".crt", ".yaml"))},
+        "client1-id-chains": {"loses": [f"{OTHER}.crt"]},
+        "org-c-ca": {"changes": ["ca.crt"]},
+    }
     put(shell, service(authorities=["org-b"]))
     assert changes(run(shell, "delete", "intro/from-b"))["client1-to-org2-api"] == {
         "emptied": True,
@@ -436,7 +466,7 @@ def test_an_earlier_authority_leaves_with_the_last_that_chains_to_it(shell: Shel
     assert found["client1-known-servers"]["loses"] == [f"{old}.crt"]
     assert found["client1-known-clients"]["loses"] == [f"{old}.crl", f"{old}.crt"]
     files(shell, "org-a-issued")["issued.jsonl"] += issued(SECOND, "client1", authority=old)
-    assert "loses" not in changes(run(shell, "delete", "intro/for-b"))["org-a-authority"]
+    assert "org-a-authority" not in changes(run(shell, "delete", "intro/for-b"))
 
 
 def test_workloads_that_are_rolled_out_are_named(shell: Shell) -> None:
