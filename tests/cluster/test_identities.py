@@ -172,6 +172,20 @@ def test_the_secret_of_another_identity_is_left_alone(scene: Scene) -> None:
     ready(scene, "thief")
 
 
+def test_what_cannot_be_recorded_is_not_issued(scene: Scene) -> None:
+    foreign: Object = {"metadata": {"name": "org-f-issued"}, "stringData": {"password": "somebody else's"}}
+    before = scene.create(SECRETS, foreign)
+    scene.add_domain("org-f")
+    scene.wait(DOMAINS, "org-f", "Ready", status="True")
+    scene.add_identity("unrecorded", "org-f")
+    scene.wait(IDENTITIES, "unrecorded", "RecordPending", status="Unknown")
+    assert [each for each in OUTPUTS if scene.find(SECRETS, f"unrecorded-{each}")] == []
+    assert scene.get(SECRETS, "org-f-issued") == before
+    scene.delete(SECRETS, "org-f-issued")
+    scene.ask(IDENTITIES, "unrecorded", "now")
+    ready(scene, "unrecorded")
+
+
 EDITS: dict[str, Any] = {
     "a file replaced": {"self.crt": base64.b64encode(b"evil").decode()},
     "a file removed": {"self.crt": None},

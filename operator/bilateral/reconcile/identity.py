@@ -90,6 +90,7 @@ def reconcile_identity(
             bound_services=len(services),
             content_hash=outputs.content_hash if material.certificate is not None else None,
             problem=_problem(outputs, conflicts, material),
+            secrets=tuple(conflicts) or outputs.too_large or _own_taken(identity, material),
         ),
         outputs=tuple(each for each in wrong if each.name not in conflicts),
         rollouts=() if material.certificate is None else _rollouts(identity, outputs),
@@ -136,6 +137,8 @@ def _judge(offers: Iterable[Offer], material: Material, now: int) -> _Judged:
             case Accepted() as accepted:
                 chains.append(Chain(accepted, offer.name))
                 moments.append(accepted.ends_at)
+                if offer.partner is not None and offer.partner.rotation_due is not None:
+                    moments.append(offer.partner.rotation_due)
                 introduced += [
                     resolve_introduced(
                         service.alias,
@@ -159,6 +162,10 @@ def _is_taken(identity: WorkloadIdentity, view: IdentityView, wanted: WrittenSec
     if held is None:
         return wanted.name in view.foreign_secrets
     return held.owner_uid != identity.metadata.uid or held.referenced or held.type != wanted.type
+
+
+def _own_taken(identity: WorkloadIdentity, material: Material) -> tuple[str, ...]:
+    return (identity.identity_secret_name,) if material.problem is Reason.SECRET_CONFLICT else ()
 
 
 def _problem(outputs: Outputs, conflicts: list[str], material: Material) -> Reason | None:

@@ -137,6 +137,9 @@ class World:
         done = Done(rolled=dict.fromkeys(outcome.rollouts, self.refuse_rollouts))
         status, next_at = finish_identity(self.identity, outcome, done, self.now)
         self.status = status.to_wire()
+        allowed = {each.name: each.reasons for each in WorkloadIdentity.CONDITIONS}
+        assert all(each.reason in allowed[each.type] for each in status.conditions)
+        assert [each.type for each in status.conditions] == list(allowed)
         return next_at
 
     def _issue(self, issue: Issue) -> None:

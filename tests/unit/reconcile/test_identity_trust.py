@@ -114,6 +114,12 @@ def test_an_accepted_introduction_is_a_chain_until_its_last_second(settled: Worl
     assert len(settled.status["chains"]) == 1
 
 
+def test_a_chain_is_looked_at_when_the_partners_deadline_comes(settled: World) -> None:
+    due = partner(THEIRS, rotation_due=NOW + 99)
+    settled.view = replace(settled.view, clients=(), offers=(settled.offer(partner=due),))
+    assert settled.settle() == NOW + 99
+
+
 @pytest.mark.parametrize(
     "how",
     [

@@ -68,23 +68,30 @@ class WorkloadIdentityLooker:
             raw, identity = found
             if attempt == 0:
                 await self._look_for_freed(identity)
-            taken = tools.secrets.foreign(key.namespace)
+            taken = tools.secrets.taken(key.namespace)
             now = tools.now()
             outcome = await self._decide(identity, now)
             if not tools.holds():
                 return
             written = [await tools.secrets.write(identity, each) for each in outcome.outputs]
-            if tools.secrets.foreign(key.namespace) != taken:
+            if tools.secrets.taken(key.namespace) != taken:
                 continue  # a name is taken: that is to be said
             rolled = await self._roll_out_all(identity, outcome) if all(written) else {}
             status, next_at = finish_identity(identity, outcome, Done(all(written), rolled), now)
             await tools.write_status(key, raw, status.to_wire())
-            if outcome.found.material.issue is not None:
-                tools.look_after(key, RECORD_AGAIN_SECONDS)  # what stood in the way passes by itself
-            elif next_at is not None:
+            if next_at is not None:
                 tools.schedule(key, next_at)
+            if outcome.found.material.issue is not None and not self._is_record_taken(identity):
+                tools.look_after(key, RECORD_AGAIN_SECONDS)  # what stood in the way passes by itself
             return
         tools.queue.add(key)
+
+    def _is_record_taken(self, identity: WorkloadIdentity) -> bool:
+        """Whether a foreign Secret has the name of the issued record: only a person can change that."""
+        namespace = identity.metadata.namespace
+        domain = self._tools.views.domain(namespace, identity.spec.trust_domain)
+        taken = self._tools.secrets.foreign(namespace)
+        return domain is not None and domain.view.trust_domain.issued_secret_name in taken
 
     async def _look_for_freed(self, identity: WorkloadIdentity) -> None:
         """Foreign Secrets are not watched: that one went is found out by asking."""
