@@ -74,12 +74,16 @@ class SecretWriter:
         self._foreign: set[tuple[str, str]] = set()
 
     def foreign(self, namespace: str) -> frozenset[str]:
-        """Names in a namespace that were found taken by Secrets without our label, or of another owner."""
+        """Names in a namespace that were found taken by Secrets without our label: by what we cannot see."""
         return frozenset(
             name
             for where, name in self._foreign
             if where == namespace and Key(Kind.SECRET, namespace, name) not in self._cache
         )
+
+    def taken(self, namespace: str) -> frozenset[str]:
+        """Names that were found taken by whatever is not its owner's, also by what has our label."""
+        return frozenset(name for where, name in self._foreign if where == namespace)
 
     async def look_again(self, owner: Resource, name: str) -> bool:
         """Ask whether a name that was found taken is free now, without reading what has it. Raises APIError."""

@@ -54,12 +54,17 @@ class Views:
         key = Key(Kind.TRUST_DOMAIN, namespace, domain.metadata.name)
         return TrustDomainView(
             secrets=self._secrets_of(domain),
-            foreign_secrets=self._secrets.foreign(namespace),
+            foreign_secrets=self._secrets.foreign(namespace) | self._taken_from(domain),
             kernel_id_taken=self._is_taken(key, Index.DOMAIN_BY_KERNEL_ID, domain.spec.kernel_id),
             pins_exist=bool(self._cache.find(Index.PINNED_IN_DOMAIN, namespace, domain.metadata.name)),
             clock_regressed=self._guard.regressed,
             latest_time=int(self._guard.latest),
         )
+
+    def _taken_from(self, domain: TrustDomain) -> frozenset[str]:
+        """Which names of what it writes as it comes are taken, by another object of ours too."""
+        names = (domain.peers_secret_name, domain.issued_secret_name, domain.statement_secret_name)
+        return self._secrets.taken(domain.metadata.namespace) & set(names)
 
     def domain(self, namespace: str, name: str) -> Domain | None:
         """How a TrustDomain speaks now, or None when there is none that can be read."""

@@ -39,7 +39,8 @@ _WORKING = frozenset(
 class Found:
     """What a look found.
 
-    ``problem`` is what stands in the way of the outputs; ``rolled`` says how asking for rollouts ended.
+    ``problem`` is what stands in the way of the outputs, ``secrets`` which of them; ``rolled`` says how asking
+    for rollouts ended.
     """
 
     material: Material
@@ -47,6 +48,7 @@ class Found:
     bound_services: int
     content_hash: str | None
     problem: Reason | None
+    secrets: tuple[str, ...] = ()
     rolled: Mapping[RolloutTarget, Reason | None] = field(default_factory=dict)
 
 
@@ -78,21 +80,21 @@ def build_status(identity: WorkloadIdentity, found: Found, now: int) -> Workload
 def _conditions(found: Found) -> dict[str, Wanted]:
     material = found.material
     refused = next((reason for reason in found.rolled.values() if reason is not None), None)
-    ready = _wanted(material.problem or found.problem, Reason.READY)
+    ready = _wanted(material.problem or found.problem, Reason.READY, found.secrets)
     return {
         "Ready": ready,
-        "IdentityIssued": _wanted(material.problem, material.hindrance or Reason.ISSUED),
-        "OutputsWritten": _wanted(found.problem, refused or Reason.OUTPUTS_WRITTEN),
+        "IdentityIssued": _wanted(material.problem, material.hindrance or Reason.ISSUED, found.secrets),
+        "OutputsWritten": _wanted(found.problem, refused or Reason.OUTPUTS_WRITTEN, found.secrets),
         "Reconciling": _yes(ready.status is ConditionStatus.UNKNOWN, Reason.PROGRESSING),
         "Stalled": _yes(ready.status is ConditionStatus.FALSE, Reason.NEEDS_ATTENTION),
     }
 
 
-def _wanted(problem: Reason | None, good: Reason) -> Wanted:
+def _wanted(problem: Reason | None, good: Reason, secrets: tuple[str, ...]) -> Wanted:
     if problem is None:
         return Wanted(ConditionStatus.TRUE, good, sentence(good))
     status = ConditionStatus.UNKNOWN if problem in _WORKING else ConditionStatus.FALSE
-    return Wanted(status, problem, sentence(problem))
+    return Wanted(status, problem, sentence(problem, secrets))
 
 
 def _yes(holds: bool, reason: Reason) -> Wanted:

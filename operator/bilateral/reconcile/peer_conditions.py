@@ -98,7 +98,7 @@ def wanted_conditions(peer: FederationPeer, found: Findings) -> dict[str, Wanted
         FRESH: _fresh(found),
         CLOCK_IN_SYNC: _clock(found),
         ACKNOWLEDGED: _acknowledged(peer, found),
-        AUTHORITIES_KNOWN: _authorities(found),
+        AUTHORITIES_KNOWN: _authorities(peer, found),
         RECONCILING: _flag(reconciling, Reason.PROGRESSING, Reason.SETTLED),
         STALLED: _flag(stalled, Reason.NEEDS_ATTENTION, Reason.SETTLED),
     }
@@ -205,10 +205,11 @@ def _acknowledged(peer: FederationPeer, found: Findings) -> Wanted:
     return Wanted(_UNKNOWN, Reason.NOT_OBSERVED, sentence(Reason.NOT_OBSERVED))
 
 
-def _authorities(found: Findings) -> Wanted:
+def _authorities(peer: FederationPeer, found: Findings) -> Wanted:
     reason = found.authorities.reason
+    said = sentence(reason, (peer.authorities_secret_name,))
     unknown = _UNKNOWN if reason in _AUTHORITIES_PENDING else _FALSE
-    return Wanted(_TRUE if found.authorities.authorities else unknown, reason, sentence(reason))
+    return Wanted(_TRUE if found.authorities.authorities else unknown, reason, said)
 
 
 def build_status(peer: FederationPeer, found: Findings, seal_key: bytes | None) -> FederationPeerStatus:

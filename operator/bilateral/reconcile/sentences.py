@@ -6,7 +6,7 @@ reason that a decision can name has one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bilateral.protocol.reasons import Reason
 
@@ -143,6 +143,10 @@ SENTENCES: Mapping[Reason, str] = {
 }
 
 
-def sentence(reason: Reason) -> str:
-    """The sentence of a reason."""
-    return SENTENCES[reason]
+def sentence(reason: Reason, secrets: Iterable[str] = ()) -> str:
+    """The sentence of a reason; of one that is about Secrets, with their names."""
+    names = ", ".join(sorted(secrets)) if reason in _ABOUT_SECRETS else ""
+    return f"{SENTENCES[reason]} It concerns {names}." if names else SENTENCES[reason]
+
+
+_ABOUT_SECRETS = frozenset({Reason.SECRET_CONFLICT, Reason.OUTPUT_TOO_LARGE})

@@ -45,7 +45,7 @@ class TrustDomainView:
     """What a look at a TrustDomain depends on; ``secrets`` are those that carry our label."""
 
     secrets: Mapping[str, SecretView]
-    foreign_secrets: frozenset[str]  # names that are taken by Secrets without our label
+    foreign_secrets: frozenset[str]  # names that are taken by Secrets without our label, or of another owner
     kernel_id_taken: bool
     pins_exist: bool
     clock_regressed: bool
@@ -68,10 +68,11 @@ class TrustDomainOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One thing that a TrustDomain needs: why it is not there yet, and how to make it."""
+    """One thing that a TrustDomain needs: why it is not there yet, how to make it, whose name others have."""
 
     problem: Reason | None
     generate: GeneratedSecret | None = None
+    taken: str | None = None
 
 
 def reconcile_trust_domain(domain: TrustDomain, view: TrustDomainView, now: int) -> TrustDomainOutcome:
@@ -84,10 +85,12 @@ def reconcile_trust_domain(domain: TrustDomain, view: TrustDomainView, now: int)
     seal, seal_part = _seal(domain, view)
     authority, authority_part = _authority(domain, view, moment)
     endpoint, endpoint_part = _endpoint(domain, view, authority, authority_part, moment)
-    lists_part = _Part(Reason.SECRET_CONFLICT if domain.peers_secret_name in view.foreign_secrets else None)
+    written_parts = _written_later(domain, view)
     usable = key_part.problem is None and not view.kernel_id_taken and not view.clock_regressed
-    wanted = _conditions(view, key_part, authority_part, (next_part, seal_part, endpoint_part, lists_part))
-    parts = (key_part, next_part, seal_part, authority_part, endpoint_part, lists_part)
+    wanted = _conditions(
+        view, key_part, authority_part, (next_part, seal_part, endpoint_part, *written_parts)
+    )
+    parts = (key_part, next_part, seal_part, authority_part, endpoint_part, *written_parts)
     return TrustDomainOutcome(
         status=_status(domain, key, next_key, authority, endpoint, wanted, now),
         generate=()
@@ -109,11 +112,18 @@ def _find(
     secret = view.secrets.get(name)
     if secret is None:
         if name in view.foreign_secrets:
-            return None, _Part(Reason.SECRET_CONFLICT, GeneratedSecret(name, recipe))
+            return None, _Part(Reason.SECRET_CONFLICT, GeneratedSecret(name, recipe), name)
         return None, _Part(Reason.OUTPUTS_PENDING, GeneratedSecret(name, recipe))
     if not secret.referenced and secret.owner_uid != domain.metadata.uid:
-        return None, _Part(Reason.SECRET_CONFLICT)
+        return None, _Part(Reason.SECRET_CONFLICT, taken=name)
     return secret, _Part(None)
+
+
+def _written_later(domain: TrustDomain, view: TrustDomainView) -> tuple[_Part, ...]:
+    """What is written as it comes: the lists of peers, the record of what was signed, the statement."""
+    names = (domain.peers_secret_name, domain.issued_secret_name, domain.statement_secret_name)
+    taken = (name for name in names if name in view.foreign_secrets)
+    return tuple(_Part(Reason.SECRET_CONFLICT, taken=name) for name in taken)
 
 
 def _load_key(secret: SecretView) -> SigningKey | None:
@@ -131,7 +141,9 @@ def _signing_key(domain: TrustDomain, view: TrustDomainView) -> tuple[SigningKey
         if guarded and part.problem is Reason.OUTPUTS_PENDING:
             return None, _Part(Reason.KEY_DRIFT)
         return None, _Part(
-            Reason.KEY_PENDING if part.problem is Reason.OUTPUTS_PENDING else part.problem, part.generate
+            Reason.KEY_PENDING if part.problem is Reason.OUTPUTS_PENDING else part.problem,
+            part.generate,
+            part.taken,
         )
     key = _load_key(secret)
     if key is None:
@@ -149,7 +161,9 @@ def _next_key(domain: TrustDomain, view: TrustDomainView) -> tuple[PublicKey | N
     secret, part = _find(domain, view, name, Recipe.SIGNING_KEY)
     if secret is None:
         return None, _Part(
-            Reason.KEY_PENDING if part.problem is Reason.OUTPUTS_PENDING else part.problem, part.generate
+            Reason.KEY_PENDING if part.problem is Reason.OUTPUTS_PENDING else part.problem,
+            part.generate,
+            part.taken,
         )
     key = _load_key(secret)
     return (None, _Part(Reason.KEY_INVALID)) if key is None else (key.public_key, part)
@@ -177,7 +191,7 @@ def _authority(
         if kept and part.problem is Reason.OUTPUTS_PENDING:
             return None, _Part(Reason.AUTHORITY_DRIFT)
         pending = part.problem is Reason.OUTPUTS_PENDING
-        return None, _Part(Reason.AUTHORITY_PENDING if pending else part.problem, part.generate)
+        return None, _Part(Reason.AUTHORITY_PENDING if pending else part.problem, part.generate, part.taken)
     try:
         authority = load_authority(secret.data.get(TLS_CERTIFICATE, b""), secret.data.get(TLS_KEY, b""))
     except PkiError:
@@ -244,16 +258,15 @@ def _conditions(
 ) -> dict[str, Wanted]:
     unique = Reason.KERNEL_ID_CONFLICT if view.kernel_id_taken else None
     regressed = Reason.CLOCK_REGRESSED if view.clock_regressed else None
-    problems = [unique, regressed, key.problem, authority.problem, *(part.problem for part in others)]
-    problem = next((found for found in problems if found is not None), None)
-    ready = _wanted(problem, Reason.READY)
+    parts = (_Part(unique), _Part(regressed), key, authority, *others)
+    ready = _wanted(next((part for part in parts if part.problem is not None), _Part(None)), Reason.READY)
     stalled = ready.status is ConditionStatus.FALSE
     working = ready.status is ConditionStatus.UNKNOWN
     return {
         "Ready": ready,
-        "KeyReady": _wanted(key.problem, Reason.READY),
-        "AuthorityReady": _wanted(authority.problem, Reason.READY),
-        "Unique": _wanted(unique, Reason.UNIQUE),
+        "KeyReady": _wanted(key, Reason.READY),
+        "AuthorityReady": _wanted(authority, Reason.READY),
+        "Unique": _wanted(_Part(unique), Reason.UNIQUE),
         "Reconciling": _yes(working, Reason.PROGRESSING),
         "Stalled": _yes(stalled, Reason.NEEDS_ATTENTION),
     }
@@ -262,11 +275,12 @@ def _conditions(
 _PENDING = frozenset({Reason.KEY_PENDING, Reason.AUTHORITY_PENDING, Reason.OUTPUTS_PENDING})
 
 
-def _wanted(problem: Reason | None, good: Reason) -> Wanted:
-    if problem is None:
+def _wanted(part: _Part, good: Reason) -> Wanted:
+    if part.problem is None:
         return Wanted(ConditionStatus.TRUE, good, sentence(good))
-    status = ConditionStatus.UNKNOWN if problem in _PENDING else ConditionStatus.FALSE
-    return Wanted(status, problem, sentence(problem))
+    status = ConditionStatus.UNKNOWN if part.problem in _PENDING else ConditionStatus.FALSE
+    said = sentence(part.problem, () if part.taken is None else (part.taken,))
+    return Wanted(status, part.problem, said)
 
 
 def _yes(holds: bool, reason: Reason) -> Wanted:

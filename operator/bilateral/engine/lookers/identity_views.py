@@ -76,6 +76,7 @@ class IdentityViews:
             identity.servers_secret_name,
             identity.clients_secret_name,
             identity.spec.key.secret_name,
+            *filter(identity.is_output, self._tools.secrets.taken(namespace)),
         }
         owned = cache.find(Index.OWNED, namespace, Kind.WORKLOAD_IDENTITY, identity.metadata.name)
         keys = {Key(Kind.SECRET, namespace, name) for name in names if name is not None} | owned
