@@ -148,6 +148,22 @@ def test_it_is_issued_anew_by_the_next_generation_and_both_are_trusted(settled: 
     assert older not in settled.files("known-clients")
 
 
+@pytest.mark.parametrize("file", ["tls_crt", "id_crt"])
+def test_of_two_good_certificates_the_one_that_lasts_longer_counts(settled: World, file: str) -> None:
+    longer = settled.held.identity
+    shorter = issue_identity(
+        OURS,
+        Subject(common_name="client1"),
+        settled.held.key.public_key(),
+        validity_seconds=DAY,
+        now=moment(),
+    )
+    settled.edit("client1-identity", **{file: shorter.certificate_pem})
+    settled.settle()
+    assert settled.held.identity.fingerprint == longer.fingerprint
+    assert settled.issued == []
+
+
 def test_a_withdrawn_certificate_is_replaced(settled: World) -> None:
     withdrawn = Revocation(settled.held.identity.certificate.serial_number, moment())
     listed = renew_revocation_list(OURS, [withdrawn], None, lifetime_seconds=DAY, now=moment())

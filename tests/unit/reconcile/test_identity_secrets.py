@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bilateral.pki.directory import NOBODY_PEM
@@ -67,6 +69,19 @@ def test_a_secret_of_another_owner_is_not_ours(owner: str | None) -> None:
     world.settle()
     assert (world.written, world.issued) == ([], [])
     assert world.condition("IdentityIssued") == ("False", "SecretConflict")
+
+
+@pytest.mark.parametrize("name", FOUR)
+@pytest.mark.parametrize(
+    "how", [{"referenced": True}, {"type": "example.org/other"}], ids=["labelled", "type"]
+)
+def test_a_secret_that_we_would_not_have_made_so_is_not_ours(
+    settled: World, name: str, how: dict[str, Any]
+) -> None:
+    settled.secrets[name] = replace(settled.secrets[name], data={"x": b""}, **how)
+    settled.settle()
+    assert name not in settled.written
+    assert settled.condition() == ("False", "SecretConflict")
 
 
 @pytest.mark.parametrize("name", FOUR[1:])
@@ -173,6 +188,17 @@ def test_per_service_secrets_hold_the_right_chain_and_the_pinned_authority(settl
     assert theirs["ca.crt"] == THEIRS.certificate_pem
     assert ours["tls.crt"] == settled.held.identity.certificate_pem
     assert settled.secrets["client1-to-inner"].type == "kubernetes.io/tls"
+
+
+@pytest.mark.parametrize("bundle", [None, (THEIRS.certificate,)], ids=["the system's roots", "a bundle"])
+def test_a_public_service_is_verified_by_its_bundle_or_by_the_systems_roots(
+    settled: World, bundle: tuple[x509.Certificate, ...] | None
+) -> None:
+    settled.spec["perServiceTLS"] = "Enabled"
+    public = replace(SERVICE, verifier=WebPKI(bundle), presents=(OWN,), peer=None, deadline_of=None)
+    settled.view = replace(settled.view, services=(public,))
+    settled.settle()
+    assert settled.files("to-org2-api").get("ca.crt") == (THEIRS.certificate_pem if bundle else None)
 
 
 @pytest.mark.parametrize("how", ["service gone", "chain gone", "switched off"])
