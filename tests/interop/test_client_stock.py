@@ -149,7 +149,7 @@ def test_a_stock_server_that_does_not_know_us_is_named(
 
 def test_our_context_serves_a_stock_directory_to_stock_clients(client1: Stock, org2: Stock) -> None:
     """Org2's own directory, with our server in place of its."""
-    with _in_thread(server_ssl_context(org2.path)) as port:
+    with in_thread(server_ssl_context(org2.path)) as port:
         url = f"https://localhost:{port}"
         client1.add_introduction(introduce(org2, (client1.path / "id.crt").read_bytes(), ours=url))
         with Certified(client1.path).Client("https://ours") as http:
@@ -193,7 +193,7 @@ def test_stock_clients_are_known_to_our_server_after_an_introduction_only(
 ) -> None:
     """Ours introduces, ``certified add-intro`` installs; before and after the introduction is refused."""
     server.accept(org_b)
-    with _in_thread(server_ssl_context(server.root)) as port:
+    with in_thread(server_ssl_context(server.root)) as port:
         subject = (client1.path / "id.crt").read_bytes()
         service = Service("org-b-api", f"https://localhost:{port}")
         introduction = issue_introduction(org_b.authority, subject, [service], DAY, datetime.now(UTC))
@@ -220,7 +220,7 @@ def test_stock_clients_work_in_a_layout_of_mounted_secrets(
     write_layout(pod.root, tmp_path / "certified")
     assert (tmp_path / "certified" / "id.key").stat().st_mode & 0o777 == 0o600
     server.accept(org_b)
-    with _in_thread(server_ssl_context(server.root)) as port:
+    with in_thread(server_ssl_context(server.root)) as port:
         # What comes into the Secrets later shows by itself.
         introduction = org_b.introduce(pod.held)
         pod.take(introduction)
@@ -268,7 +268,7 @@ async def test_a_context_of_ours_carries_aiohttp(org2: Stock, org2_api: int, cli
 
 
 @contextlib.contextmanager
-def _in_thread(context: ssl.SSLContext) -> Iterator[int]:
+def in_thread(context: ssl.SSLContext) -> Iterator[int]:
     """Serve "authority subject" of each caller from an asyncio server in a thread of its own."""
     ports: list[int] = []
     loop = asyncio.new_event_loop()
