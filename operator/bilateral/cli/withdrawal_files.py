@@ -168,15 +168,17 @@ class _Changes:
         left = self._world.chains(name, self._removal)
         ended = set(before) - set(left)
         held = self._owned(identity.chains_secret_name, uid) or {}
+        swapped = self._swapped(identity, left)
         loses = tuple(sorted({f"{slug}{_CERTIFICATE}" for slug in ended} & set(held)))
-        yield SecretChange(identity.chains_secret_name, name, loses=loses)
+        changes = tuple(sorted({f"{slug}{_CERTIFICATE}" for slug in swapped} & set(held)))
+        yield SecretChange(identity.chains_secret_name, name, loses=loses, changes=changes)
         servers = self._owned(identity.servers_secret_name, uid) or {}
-        lost, kept = self._aliases(identity, servers)
+        lost, taken, kept = self._aliases(identity, servers)
         shows = {
             alias: self._shown(identity, service, ended, left, own_ends=own_ends)
             for alias, service in kept.items()
         }
-        changed = [alias for alias, shown in shows.items() if shown is not None and shown.is_other]
+        changed = [alias for alias, shown in shows.items() if shown is not None and shown.is_other] + taken
         yield self._servers(identity, servers, lost, kept, changed, over, own_ends=own_ends)
         lists = domain is not None and self._withdraws(domain)
         yield self._clients(identity, over, own_ends=own_ends, lists=lists)
@@ -185,14 +187,29 @@ class _Changes:
         for alias, shown in shows.items():
             if own_ends or (shown is not None and not shown.has_chain):
                 yield from self._emptied(identity, alias)
-            elif shown is not None and shown.is_other:
+            elif (shown is not None and shown.is_other) or self._is_shown(kept[alias], swapped):
                 yield from self._presents(identity, alias)
+
+    def _swapped(self, identity: WorkloadIdentity, left: Collection[str]) -> frozenset[str]:
+        """The authorities whose chain is another introduction's from then on."""
+        names = {each.metadata.name for each in self._world.installed(identity.metadata.name, self._removal)}
+        chains = (chain for chain in identity.status.chains if chain.introduction is not None)
+        return frozenset(
+            chain.slug for chain in chains if chain.slug in left and chain.introduction not in names
+        )
+
+    def _is_shown(self, service: Service | None, slugs: Collection[str]) -> bool:
+        return service is not None and bool(set(service.auths) & set(slugs))
 
     def _aliases(
         self, identity: WorkloadIdentity, servers: Mapping[str, bytes]
-    ) -> tuple[list[str], dict[str, Service | None]]:
-        """The aliases whose files leave, and the files that stay (None: unreadable or of a new holder)."""
+    ) -> tuple[list[str], list[str], dict[str, Service | None]]:
+        """The aliases whose files leave, those that somebody else gets, and all files that stay.
+
+        What is in a file that stays is None where that cannot be read, or is somebody else's.
+        """
         lost: list[str] = []
+        taken: list[str] = []
         kept: dict[str, Service | None] = {}
         for file in sorted(servers):
             if not file.endswith(_NAMES):
@@ -203,13 +220,15 @@ class _Changes:
             if before is not None and after is None:
                 lost.append(alias)
                 continue
-            if after is not None and not after.sure:
+            kept[alias] = _read(alias, servers[file])
+            if before is not None and after is not None and not self._world.is_same(before, after, alias):
+                kept[alias] = None
+                taken += [alias] if after.sure else []
                 self._doubts[
                     f"{after.reference} has the alias {alias} too and would get it: what becomes of {alias} for "
                     f"{identity.metadata.name} depends on that."
                 ] = None
-            kept[alias] = _read(alias, servers[file])
-        return lost, kept
+        return lost, taken, kept
 
     def _servers(
         self,

@@ -155,6 +155,25 @@ class World:
                 return Holder(f"{Introduction.SINGULAR}/{each.metadata.name}", sure=True)
         return None
 
+    def is_same(self, one: Holder, other: Holder, alias: str) -> bool:
+        """Whether two holders of an alias say the same of it: one, or introductions that differ in nothing."""
+        if one == other:
+            return True
+        found = [
+            self.objects.introductions.get(each.reference.removeprefix(f"{Introduction.SINGULAR}/"))
+            for each in (one, other)
+        ]
+        said = [
+            None
+            if each is None
+            else (self.slug_of(each), self.carried(each).get(alias), (each.spec.accept or each.spec.request))
+            for each in found
+        ]
+        first, second = said
+        if first is None or second is None or first[2] is None or second[2] is None:
+            return False
+        return (*first[:2], first[2].peer) == (*second[:2], second[2].peer)
+
     def presented(self, reference: str, removal: Removal) -> tuple[str, ...]:
         """The authorities whose chain the holder of an alias accepts, by slug, in its order; ``self`` is our own."""
         kind, _, name = reference.partition("/")

@@ -342,7 +342,9 @@ def test_an_introduction_takes_over_the_alias_of_a_deleted_service_and_not_of_a_
     shell: Shell,
 ) -> None:
     put(shell, accept("from-c", "org-c", OTHERS, "org2-api"))
-    assert changes(run(shell, "delete", "tsvc/org2-api")) == {}
+    data = run(shell, "delete", "tsvc/org2-api")
+    assert changes(data) == {"client1-known-servers": {"changes": ["org2-api.yaml"]}}
+    assert data["notes"][0].startswith("introduction/from-c has the alias org2-api too and would get it")
     assert "org2-api.yaml" in changes(run(shell, "delete", "fpeer/org-b"))["client1-known-servers"]["loses"]
 
 
