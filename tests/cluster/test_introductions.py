@@ -511,6 +511,14 @@ def test_a_stale_peer_gets_nothing_new_and_keeps_what_is_out(own_scene: Scene) -
     scene.behave("org-b", honest)
 
 
+def _wait_for_the_end(scene: Scene, operator: MortalOperator, name: str) -> None:
+    def is_over() -> bool:
+        status = scene.get(INTRODUCTIONS, name).get("status") or {}
+        return not operator.is_running() or "introduction" in status
+
+    wait_for(is_over, "the end of the operator, or of its work", seconds=30)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_around_every_write_nothing_that_was_signed_is_unknown(own_scene: Scene, when: str) -> None:
     """Killed at each write of an issuance in turn: what is shown is recorded, whatever else was lost."""
@@ -525,14 +533,7 @@ def test_killed_around_every_write_nothing_that_was_signed_is_unknown(own_scene:
         issue(scene, f"issued-{count}")
         operator.die_at(count, when)
         operator.start(wait=False)
-        wait_for(
-            lambda: (
-                not operator.is_running()
-                or (scene.get(INTRODUCTIONS, f"issued-{count}").get("status") or {}).get("introduction")
-            ),  # noqa: B023
-            "the end of the operator, or of its work",
-            seconds=30,
-        )
+        _wait_for_the_end(scene, operator, f"issued-{count}")
         operator.kill() if operator.is_running() else None
     operator.die_at(10**9, when)
     operator.start()

@@ -90,9 +90,9 @@ def rfc4514_name(name: x509.Name) -> str:
 
 
 def shown_name(name: x509.Name) -> str:
-    """Write a stranger's ``name`` for people: as RFC 4514 text in which nothing is invisible.
+    r"""Write a stranger's ``name`` for people: as RFC 4514 text in which nothing is invisible.
 
-    What is not printable (controls, direction marks, line ends) is written as its UTF-8 bytes, ``\\e2\\80\\ae``,
+    What is not printable (controls, direction marks, line ends) is written as its UTF-8 bytes, ``\e2\80\ae``,
     which RFC 4514 section 2.4 reads as the same name.
     """
     return "".join(
