@@ -119,6 +119,7 @@ def furnish(scene: Scene, mark: str) -> None:
     settle(scene)
 
 
+ANNOUNCED = {"ca.crt", "ca.crl", "statement.json", "sequence"}
 EVERY = ("api", "either", "only", "own", "web", "carried-b", "carried-c", "hand")
 
 
@@ -335,6 +336,40 @@ def test_of_two_introductions_by_one_authority_the_other_stays(scene: Scene) -> 
         scene.delete(INTRODUCTIONS, name)
         compare(scene, before, data)
         before = owned(scene)
+
+
+def test_a_suspended_partner_who_announces_its_authority(scene: Scene) -> None:
+    """Two trust domains of one operator, each the other's partner."""
+    scene.add_domain("org-z")
+    scene.wait("trustdomains", "org-z", "Ready", status="True")
+    domains = {name: scene.get("trustdomains", name) for name in ("org-a", "org-z")}
+    pem = domains["org-a"]["status"]["certificateAuthority"]["certificate"]
+    endpoint = {
+        "url": domains["org-a"]["spec"]["endpoint"]["url"],
+        "verifier": {"certificateAuthority": {"pem": pem}},
+    }
+    for ours, theirs in (("org-a", "org-z"), ("org-z", "org-a")):
+        scene.add_peer(
+            f"{theirs}-of-{ours}",
+            ours,
+            kernelId=scene.kernel(theirs),
+            endpoint=endpoint,
+            trustAnchors=[{"publicKey": domains[theirs]["status"]["publicKey"]}],
+        )
+    name = "org-z-of-org-a"
+    scene.wait(PEERS, name, "AuthoritiesAnnounced", kind="AuthoritiesKnown", seconds=60)
+    scene.add_identity("watcher", clients=[name], services={"mode": "Listed"})
+    scene.wait(IDENTITIES, "watcher", "Ready", status="True")
+    wait_for(lambda: set(scene.secret(f"{name}-ca") or {}) == ANNOUNCED, "what they announce")
+    wait_for(lambda: scene.kernel("org-z") in scene.listed_peers(), "the list of org-a")
+    wait_for(lambda: scene.kernel("org-a") in scene.listed_peers("org-z"), "the list of org-z")
+    settle(scene)
+    before = owned(scene)
+    data = plan(scene, "suspend", f"fpeer/{name}")
+    assert changed(data, f"{name}-ca") == {"loses": ["ca.crl", "statement.json"], "changes": ["ca.crt"]}
+    assert changed(data, "watcher-known-clients")["gains"] == ["nobody.crt"]
+    scene.patch(PEERS, name, {"spec": {"state": "Suspended"}})
+    compare(scene, before, data)
 
 
 def test_an_alias_that_somebody_else_gets_is_said_to_be_unknown(scene: Scene) -> None:
