@@ -5,9 +5,9 @@
 It prints its port on 127.0.0.1 and serves until its standard input ends, that is, until whoever
 started it is gone. Each kernel id has a key of its own, made from the id, so that whoever writes
 the manifests knows it without asking. It is the load's counterpart, not the thing measured, so it
-is as cheap as TLS in Python gets: one thread, one selector, OpenSSL on plain sockets, one request a
-connection. It reads the envelope's addressee and answers with an envelope of that id's own; it
-verifies nothing.
+is as cheap as TLS in Python gets: one thread, one selector, OpenSSL on plain sockets. It reads the
+envelope's addressee and answers with an envelope of that id's own; it verifies nothing. It announces
+no authority: whoever asks for one on the same connection is told 404.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from functools import lru_cache
 
 from bilateral.protocol.handshake import build_envelope
 from bilateral.protocol.keys import SigningKey
+from bilateral.protocol.problems import problem_for
+from bilateral.protocol.reasons import Reason
 
 _END_OF_HEAD = b"\r\n\r\n"
-_HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+_HEAD = "HTTP/1.1 %s\r\nContent-Type: application/%s\r\nContent-Length: %d\r\n\r\n"
+_NOT_FOUND = problem_for(Reason.NOT_FOUND).to_json()
 _WANTS_READ = selectors.EVENT_READ
 _WANTS_WRITE = selectors.EVENT_WRITE
 
@@ -37,8 +40,10 @@ def partner_key(kernel_id: str) -> SigningKey:
     return SigningKey.from_seed(hashlib.sha256(b"bench partner " + kernel_id.encode()).digest())
 
 
-def answer(body: bytes) -> bytes:
+def answer(head: bytes, body: bytes) -> bytes:
     """The whole HTTP answer to an envelope: one from its addressee to its sender."""
+    if not head.startswith(b"POST "):
+        return (_HEAD % ("404 Not Found", "problem+json", len(_NOT_FOUND))).encode() + _NOT_FOUND
     challenge = json.loads(body)["challenge"]
     envelope = build_envelope(
         local_kernel_id=challenge["remoteKernelId"],
@@ -47,16 +52,16 @@ def answer(body: bytes) -> bytes:
         timestamp=int(time.time()),
         key=partner_key(challenge["remoteKernelId"]),
     ).to_json()
-    return _HEAD.encode() % len(envelope) + envelope
+    return (_HEAD % ("200 OK", "json", len(envelope))).encode() + envelope
 
 
 class _Caller:
-    """One connection: TLS handshake, request, answer, end."""
+    """One connection: TLS handshake, then requests and answers until the other side ends it."""
 
     def __init__(self, connection: ssl.SSLSocket) -> None:
         self.socket = connection
         self._shaken = False
-        self._request = b""
+        self._received = b""
 
     def advance(self) -> int:
         """Go on as far as the socket lets us; what to wait for next, or 0 at the end."""
@@ -64,12 +69,10 @@ class _Caller:
             if not self._shaken:
                 self.socket.do_handshake()
                 self._shaken = True
-            while not self._is_complete():
-                data = self.socket.recv(65536)
-                if not data:
-                    return 0
-                self._request += data
-            self.socket.sendall(answer(self._request.partition(_END_OF_HEAD)[2]))
+            while data := self.socket.recv(65536):
+                self._received += data
+                while request := self._take():
+                    self.socket.sendall(answer(*request))
         except ssl.SSLWantReadError:
             return _WANTS_READ
         except ssl.SSLWantWriteError:
@@ -78,16 +81,17 @@ class _Caller:
             pass
         return 0
 
-    def _is_complete(self) -> bool:
-        head, found, body = self._request.partition(_END_OF_HEAD)
+    def _take(self) -> tuple[bytes, bytes] | None:
+        """Take a whole request off what was received: its head and its body."""
+        head, found, rest = self._received.partition(_END_OF_HEAD)
         if not found:
-            return False
-        length = next(
-            int(line.partition(b":")[2])
-            for line in head.lower().split(b"\r\n")
-            if line.startswith(b"content-length:")
-        )
-        return len(body) >= length
+            return None
+        fields = (line.partition(b":") for line in head.lower().split(b"\r\n"))
+        length = next((int(value) for name, _, value in fields if name == b"content-length"), 0)
+        if len(rest) < length:
+            return None
+        self._received = rest[length:]
+        return head, rest[:length]
 
 
 def serve(certificate: str, key: str) -> None:
