@@ -22,7 +22,18 @@ from bilateral.protocol.handshake import HANDSHAKE_SCHEMA
 from bilateral.protocol.keys import SigningKey
 from bilateral.protocol.problems import PROBLEM_MEDIA_TYPE, PROBLEM_TYPE_PREFIX
 from bilateral.resources.labels import ENVELOPE_ANNOTATION, SECRET_LABEL, SECRET_REFERENCED
-from cluster.scene import DOMAINS, PEERS, SECRETS, Object, Scene, open_scene
+from cluster import canary_access
+from cluster.scene import (
+    DOMAINS,
+    IDENTITIES,
+    INTRODUCTIONS,
+    PEERS,
+    SECRETS,
+    SERVICES,
+    Object,
+    Scene,
+    open_scene,
+)
 from support.caller import Caller
 from support.partner import Behaviour, honest, saying, with_key
 from support.waiting import wait_for
@@ -133,6 +144,8 @@ def evidence(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
         for row, (_, reason) in TALKERS.items():
             scene.wait(PEERS, name_of(row), reason)
         answers = ask_for_trouble(scene, Caller(operator.port))
+        canary_access.furnish(scene, WORD)
+        answers |= canary_access.ask_for_introductions(scene, Caller(operator.port), WORD)
         text = json.dumps({WORD: WORD})
         scene.patch(PEERS, "known", {"metadata": {"annotations": {ENVELOPE_ANNOTATION: text}}})
         wait_for(lambda: scene.get(PEERS, "known")["status"].get("offeredEnvelope"), "a verdict")
@@ -147,7 +160,7 @@ def evidence(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
             f"{secret['metadata']['name']} {key}": base64.b64decode(value)
             for secret in scene.objects(SECRETS)
             for key, value in secret.get("data", {}).items()
-            if key in {"private.pem", "seal.key", "tls.key", "token"}
+            if key in {"private.pem", "seal.key", "tls.key", "id.key"} and value
         }
         yield Evidence(texts, authority, generated)
 
@@ -189,7 +202,7 @@ def ask_for_trouble(scene: Scene, caller: Caller) -> dict[str, str]:
 def everything_written(scene: Scene) -> dict[str, str]:
     """Every object of the namespace but what persons wrote: statuses, events, and no Secret's data."""
     found = {}
-    for plural in (DOMAINS, PEERS):
+    for plural in (DOMAINS, PEERS, IDENTITIES, SERVICES, INTRODUCTIONS):
         for obj in scene.objects(plural):
             found[f"status: {plural}/{obj['metadata']['name']}"] = json.dumps(obj["status"])
     found["events"] = json.dumps(scene.objects("events"))
@@ -233,6 +246,8 @@ SECRET_BYTES = {
     "the token that we send": SENT_TOKEN.encode(),
     "the token that we are sent": RECEIVED_TOKEN.encode(),
     "a token that was offered": OFFERED_TOKEN.encode(),
+    "a key whose owner showed its request": canary_access.OWN_KEY,
+    **{f"the token {token[:6]}… of a service": token.encode() for token in canary_access.TOKENS},
 }
 
 
@@ -242,7 +257,7 @@ def test_a_secret_is_nowhere_in_whatever_form(evidence: Evidence, what: str) -> 
 
 
 def test_private_keys_that_the_operator_made_or_read_are_nowhere(evidence: Evidence) -> None:
-    assert len(evidence.generated) >= 8
+    assert len(evidence.generated) >= 12
     for secret in evidence.generated.values():
         assert_nowhere(evidence, forms_of(secret))
     number = evidence.authority.key.private_numbers().private_value  # type: ignore[union-attr]

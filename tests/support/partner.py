@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
+from bilateral.exchange.paths import INTRODUCTIONS_PATH
 from bilateral.exchange.tls import build_server_context
 from bilateral.pki.authority import Authority, generate_authority
 from bilateral.pki.names import Subject
@@ -154,6 +155,7 @@ class Partner:
     asked: list[Asked] = field(default_factory=list)
     statement: bytes | None = None  # its authority statement; None: it announces none
     statements_asked: int = 0
+    introductions: Reply | None = None  # what it answers to whoever asks for an introduction
 
     def sign(
         self, remote_kernel_id: str, *, ahead: int = 0, timestamp: int | None = None, nonce: str | None = None
@@ -270,6 +272,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.startswith(INTRODUCTIONS_PATH):
+            addressee = self.server.owner.find(json.loads(body)["body"]["addressee"])
+            told = None if addressee is None else addressee.introductions
+            self.close_connection = True
+            self._send(told or Reply(problem_for(Reason.NOT_FOUND).to_json(), 404, PROBLEM_MEDIA_TYPE))
+            return
         asked = Asked(time.time(), body, parse_envelope(body), dict(self.headers.items()))
         partner = self.server.owner.find(asked.envelope.challenge.remote_kernel_id)
         assert partner is not None
