@@ -101,7 +101,7 @@ def write_lines(found: WorkloadIdentity, now: int) -> list[str]:
         f"renewed       {_until(status.renewal_time, now)}",
         f"serves as     {', '.join(spec.dns_names) or 'nothing: it is only a client'}",
         f"admits        {', '.join(spec.clients) or 'nobody'}",
-        f"can call      {status.bound_services} services by alias",
+        f"services      {status.bound_services}, by alias",
         f"pods mount    {', '.join(secret_names(found))}",
     ]
     rows = [

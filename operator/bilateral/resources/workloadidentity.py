@@ -240,7 +240,7 @@ class WorkloadIdentityStatus(Status):
     chains: Annotated[tuple[ChainStatus, ...], ListType("map", key="slug", attribute="slug")] = Field(
         default=(), max_length=MAX_CHAINS, description="The authorities that have signed the identity."
     )
-    bound_services: Count = Field(default=0, description="How many services the identity can call by alias.")
+    bound_services: Count = Field(default=0, description="How many services its pods know by alias.")
     rollouts: Annotated[tuple[RolloutStatus, ...], ATOMIC] = Field(
         default=(), max_length=MAX_ROLLOUTS, description="What the workloads were last rolled out with."
     )
@@ -265,7 +265,7 @@ class WorkloadIdentity(Resource):
         Column("Until", ".status.notAfter", "When the certificate ends."),
         AGE_COLUMN,
         Column("Subject", ".status.subject", "The certificate's subject.", wide=True),
-        Column("Services", ".status.boundServices", "How many services it can call.", "integer", wide=True),
+        Column("Services", ".status.boundServices", "How many services its pods know by alias.", "integer", wide=True),
         Column("Renewal", ".status.renewalTime", "When the next certificate is made.", wide=True),
     )
     CONDITIONS: ClassVar = WORKLOAD_IDENTITY_CONDITIONS
