@@ -149,7 +149,9 @@ class TrustedService(Resource):
         AGE_COLUMN,
         Column("Alias", ".spec.alias", "The name that pods call, where it is not the object's.", wide=True),
         Column("URL", ".spec.url", "Where it is.", wide=True),
-        Column("Bound", ".status.boundSecrets", "How many identities know it by its alias.", "integer", wide=True),
+        Column(
+            "Bound", ".status.boundSecrets", "How many identities know it by its alias.", "integer", wide=True
+        ),
     )
     CONDITIONS: ClassVar = TRUSTED_SERVICE_CONDITIONS
     NAME_RULES: ClassVar = (

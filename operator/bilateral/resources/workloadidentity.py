@@ -265,7 +265,13 @@ class WorkloadIdentity(Resource):
         Column("Until", ".status.notAfter", "When the certificate ends."),
         AGE_COLUMN,
         Column("Subject", ".status.subject", "The certificate's subject.", wide=True),
-        Column("Services", ".status.boundServices", "How many services its pods know by alias.", "integer", wide=True),
+        Column(
+            "Services",
+            ".status.boundServices",
+            "How many services its pods know by alias.",
+            "integer",
+            wide=True,
+        ),
         Column("Renewal", ".status.renewalTime", "When the next certificate is made.", wide=True),
     )
     CONDITIONS: ClassVar = WORKLOAD_IDENTITY_CONDITIONS
