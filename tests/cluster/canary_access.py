@@ -99,9 +99,7 @@ def _introduce(scene: Scene, word: str) -> None:
     for name in ("accept-word", "accept-member", "accept-secret", "issue-word"):
         wait_for(lambda name=name: _is_refused(scene, INTRODUCTIONS, name), f"{name} is refused")  # type: ignore[misc]
     for name in ("request-introducer", "request-refuser"):
-        wait_for(
-            lambda name=name: scene.get(INTRODUCTIONS, name).get("status", {}).get("lastRequestTime"), name
-        )
+        wait_for(partial(_last_request, scene, name), f"{name} is asked")
     wait_for(lambda: scene.partner("announcer").statements_asked, "the statement is asked for")
     wait_for(lambda: _is_refused(scene, PEERS, "announcer", "AuthoritiesKnown"), "the statement is refused")
 

@@ -199,6 +199,9 @@ class World:
         found = next(each for each in self.status["conditions"] if each["type"] == kind)
         return found["status"], found["reason"]
 
+    def message(self, kind: str = "Ready") -> str:
+        return str(next(each["message"] for each in self.status["conditions"] if each["type"] == kind))
+
     def own(self, **changes: Any) -> None:
         assert self.view.own is not None
         self.view = replace(self.view, own=replace(self.view.own, **changes))

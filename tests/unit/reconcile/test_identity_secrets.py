@@ -56,6 +56,7 @@ def test_a_foreign_secret_is_left_and_named(name: str) -> None:
     next_at = world.settle()
     assert name not in world.written
     assert world.condition() == ("False", "SecretConflict")
+    assert world.message().endswith(f" It concerns {name}.")
     if name != FOUR[0]:
         assert set(world.written) == {*FOUR} - {name}, "the others are kept up"
     assert next_at == NOW + LOOK_AGAIN_SECONDS

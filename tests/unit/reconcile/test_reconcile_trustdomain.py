@@ -137,15 +137,18 @@ def test_a_ready_domain_makes_nothing_and_shows_its_public_half(ready: World) ->
     assert outcome.endpoint_certificate is not None
 
 
-@pytest.mark.parametrize(
-    "name", ["org-a-signing-key", "org-a-seal", "org-a-ca", "org-a-endpoint-tls", "org-a-peers"]
-)
+OUTPUTS = ("signing-key", "seal", "ca", "endpoint-tls", "peers", "issued", "authority")
+
+
+@pytest.mark.parametrize("name", [f"org-a-{output}" for output in OUTPUTS])
 def test_a_name_that_is_taken_is_a_conflict(ready: World, name: str) -> None:
     ready.secrets.pop(name, None)
     ready.foreign.add(name)
     ready.status = {}
-    ready.look()
+    outcome = ready.look()
     assert ready.condition() == ("False", "SecretConflict")
+    (said,) = [each.message for each in outcome.status.conditions if each.type == "Ready"]
+    assert said.endswith(f" It concerns {name}.")
 
 
 def test_a_secret_of_another_owner_is_not_ours(ready: World) -> None:
