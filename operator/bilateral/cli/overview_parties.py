@@ -35,6 +35,28 @@ from bilateral.resources.trustedservice import TrustedService
 from bilateral.resources.workloadidentity import WorkloadIdentity
 
 _ENDED = "its end is past and the operator has not said so: it is probably not running"
+_NAME = "NAME"
+_STEPS = {
+    (
+        "identity",
+        Reason.SUBJECT_REFUSED,
+    ): "Yours: create it with another subject (not the authority's own), or "
+    "correct the request or certificate in the Secret of spec.key.",
+    ("issue", Reason.AWAITING_APPROVAL): f"Yours: bilateral approve {_NAME}, or bilateral deny {_NAME}.",
+    ("issue", Reason.DENIED): f"Yours, when it should be signed after all: bilateral approve {_NAME}.",
+    (
+        "issue",
+        Reason.INTRODUCTION_EXPIRED,
+    ): "Yours: delete it; if it should go on, introduce again (bilateral introduce).",
+    ("request", Reason.DENIED): "Theirs: approve it after all, we ask every hour. Yours, if they will not: "
+    "delete it.",
+    (
+        "request",
+        Reason.SUBJECT_REFUSED,
+    ): "Yours: ask with an identity that has another subject or another kind "
+    "of key; their authority does not sign this one.",
+}
+"""Next steps that depend on the form of the object."""
 _STEP = "Yours: start the operator. Until then do not count on it."
 
 
@@ -53,7 +75,7 @@ def describe_identity(obj: Object, now: int) -> Line:
         namespace=identity.metadata.namespace,
         name=identity.metadata.name,
         parent=f"{TrustDomain.SINGULAR}/{identity.spec.trust_domain}",
-        verdict=verdict,
+        verdict=_tell_step("identity", identity.metadata.name, verdict),
         who=status.subject or "-",
         trust_domain=identity.spec.trust_domain,
         until=status.not_after,
@@ -121,13 +143,13 @@ def describe_introduction(obj: Object, now: int, keys: Mapping[tuple[str, str], 
     if accept is not None and verdict.reason == Reason.IDENTITY_KEY_MISMATCH:
         verdict = _explain_mismatch(accept, keys.get((namespace, accept.identity)), verdict)
     if verdict.reason == Reason.AWAITING_APPROVAL:
-        verdict = _explain_approval(introduction.metadata.name, verdict)
+        verdict = replace(verdict, sentence=advise(Reason.AWAITING_APPROVAL).meaning)
     return Line(
         kind=Introduction.SINGULAR,
         namespace=namespace,
         name=introduction.metadata.name,
         parent=_parent(peer, identity, None if issue is None else issue.trust_domain),
-        verdict=verdict,
+        verdict=_tell_step(form, introduction.metadata.name, verdict),
         who=status.subject or (f"for {identity}" if identity is not None else "-"),
         trust_domain=None if issue is None else issue.trust_domain,
         until=status.not_after,
@@ -200,11 +222,13 @@ def _explain_mismatch(accept: AcceptSpec, held: str | None, verdict: Verdict) ->
     return replace(verdict, sentence=sentence)
 
 
-def _explain_approval(name: str, verdict: Verdict) -> Verdict:
-    step = "Yours: bilateral approve {0}, or bilateral deny {0}."
-    return replace(
-        verdict,
-        sentence=advise(Reason.AWAITING_APPROVAL).meaning,
-        step=step.format(name),
-        step_for_any=step.format("NAME"),
+def _tell_step(form: str, name: str, verdict: Verdict) -> Verdict:
+    """The next step as it is for this form of an object; not where an operator must look first."""
+    if verdict.is_good or verdict.step != advise(verdict.reason).step:
+        return verdict
+    step = next(
+        (text for (of, reason), text in _STEPS.items() if (of, reason) == (form, verdict.reason)), None
     )
+    if step is None:
+        return verdict
+    return replace(verdict, step=step.replace(_NAME, name), step_for_any=step)

@@ -159,6 +159,27 @@ def test_many_that_await_approval_are_one_paragraph() -> None:
     assert items(shell)["Introduction/wants-3"]["nextStep"].startswith("Yours: bilateral approve wants-3")
 
 
+@pytest.mark.parametrize(
+    ("obj", "step"),
+    [
+        (
+            introduction("NAMELY", issue=ISSUE, ready="False", reason="Denied"),
+            "Yours, when it should be signed after all: bilateral approve NAMELY.",
+        ),
+        (introduction("i", request=REQUEST, ready="False", reason="Denied"), "Theirs: approve it after all"),
+        (introduction("i", issue=ISSUE, ready="False", reason="IntroductionExpired"), "Yours: delete it;"),
+        (introduction("i", accept=ACCEPT, ready="False", reason="IntroductionExpired"), "Theirs: introduce"),
+        (introduction("i", request=REQUEST, ready="False", reason="SubjectRefused"), "Yours: ask with an"),
+        (introduction("i", issue=ISSUE, ready="False", reason="SubjectRefused"), "Theirs: send a party's"),
+        (identity("w", ready="False", reason="SubjectRefused"), "Yours: create it with another subject"),
+        (introduction("i", issue=ISSUE, left=-1), "Yours: start the operator."),
+    ],
+)
+def test_whose_move_it_is_depends_on_the_form(obj: Object, step: str) -> None:
+    found = items(shell_with(obj))[f"{obj['kind']}/{obj['metadata']['name']}"]
+    assert found["nextStep"].startswith(step)
+
+
 def test_a_foreign_key_is_told_with_both_keys() -> None:
     authority = generate_authority(
         Subject(organization="Org B", common_name="CA"),
