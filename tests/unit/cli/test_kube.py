@@ -179,6 +179,31 @@ def test_each_refusal_is_a_sentence_without_the_answers_text(
     assert len(api.asked) == 1
 
 
+def test_secrets_of_the_operators_are_listed_with_their_owner_page_by_page(
+    api: Api, cluster: Cluster
+) -> None:
+    def secret(name: str, *owners: dict[str, object]) -> dict[str, object]:
+        metadata = {"name": name, "ownerReferences": list(owners)}
+        return {"metadata": metadata, "data": {"tls.crt": base64.b64encode(b"x").decode()}}
+
+    pages = [
+        {"items": [secret("one", {"uid": "u", "controller": True})], "metadata": {"continue": "mark"}},
+        {"items": [secret("two", {"uid": "v"}), {"metadata": {"name": "three"}}], "metadata": {}},
+    ]
+    api.answers["/api/v1/namespaces/trust/secrets"] = (200, pages)
+    found = cluster.owned_secrets()
+    assert [(each.name, each.owner_uid, dict(each.data)) for each in found] == [
+        ("one", "u", {"tls.crt": b"x"}),
+        ("two", None, {"tls.crt": b"x"}),
+        ("three", None, {}),
+    ]
+    assert all("labelSelector=bilateral.dev%2Fsecret%3Downed" in path for _, path, _, _ in api.asked)
+    assert "x" not in repr(found[0]).removeprefix("OwnedSecret")
+    api.answers["/api/v1/namespaces/trust/secrets"] = (403, {"kind": "Status", "code": 403})
+    with pytest.raises(NotPermittedError):
+        cluster.owned_secrets()
+
+
 def test_a_missing_kind_is_told_from_an_empty_list(cluster: Cluster) -> None:
     with pytest.raises(ClusterError, match="bilateral crds"):
         cluster.list("federationpeers")

@@ -317,6 +317,7 @@ def test_a_partner_with_something_wrong_below_it_is_not_summed_up() -> None:
     shell = shell_with(*partners, service(peer="p29", ready="False", reason="NothingPinned"))
     assert "└ trustedservice/org2-api " in text(shell)
     assert "└ … 20 more federationpeers, ready" in text(shell)
+    assert next(name for name in items(shell) if name.startswith("FederationPeer/")) == "FederationPeer/p29"
 
 
 def test_a_kind_that_may_not_be_listed_is_named_and_the_rest_shown() -> None:
