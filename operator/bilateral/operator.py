@@ -20,6 +20,7 @@ from bilateral.engine.api import ClusterUnknown, load_configuration
 from bilateral.engine.cache import Kind
 from bilateral.engine.clock import Clock, SystemClock
 from bilateral.engine.log import Log, configure_logging
+from bilateral.engine.memory import keep_small
 from bilateral.engine.runtime import Runtime
 from bilateral.engine.session import open_session
 from bilateral.exchange.destinations import Destinations
@@ -82,6 +83,7 @@ def main(settings: OperatorSettings, clock: Clock | None = None) -> int:
     Raises SettingsError for a setting that is wrong.
     """
     configure_logging(settings.log_level)
+    keep_small()
     try:
         destinations = Destinations.parse(list(settings.allow_destinations))
     except InvalidDestination as error:

@@ -29,7 +29,7 @@ Clock = Callable[[], float]
 class LimitSettings:
     """How much the endpoint takes on. Rates are per second; a burst is what a full bucket holds.
 
-    An open connection costs about 0.3 MiB, most of it asyncio's read buffer for TLS.
+    An open connection costs about 0.06 MiB in the operator, most of it for TLS.
     """
 
     max_connections: int = 256
