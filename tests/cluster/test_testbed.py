@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bilateral.resources.kinds import KINDS
+from bilateral.resources.labels import GROUP
 from support.waiting import wait_for
 from testbed.audit import WRITE_VERBS
 from testbed.cluster import Cluster
@@ -19,7 +21,7 @@ from testbed.state import read_state
 
 def test_the_crds_are_served(cluster: Cluster) -> None:
     served = cluster.kubectl("api-resources", "--api-group=bilateral.dev", "--output=name").split()
-    assert sorted(served) == ["federationpeers.bilateral.dev", "trustdomains.bilateral.dev"]
+    assert sorted(served) == sorted(f"{kind.PLURAL}.{GROUP}" for kind in KINDS)
 
 
 def test_a_refused_command_carries_what_kubectl_said(cluster: Cluster) -> None:

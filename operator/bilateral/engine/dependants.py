@@ -32,6 +32,10 @@ _UNSEEN = ("{}-peers", "{}-issued")
 """Secrets of a TrustDomain that nobody else of our kinds looks at."""
 
 
+_READ_THROUGH = (Kind.TRUSTED_SERVICE, Kind.INTRODUCTION, Kind.WORKLOAD_IDENTITY)
+"""Whose referenced Secret others read too: a service's token, an introduction's JSON, an identity's key."""
+
+
 def find_rivals(cache: Cache, key: Key) -> frozenset[Key]:
     """Everybody who claims something that ``key`` claims, as the cache has it now."""
     return cache.sharers(key, RIVALRIES)
@@ -57,8 +61,8 @@ def find_dependants(cache: Cache, key: Key) -> set[Key]:
 def _of_secret(cache: Cache, key: Key) -> Iterator[Key]:
     for reader in cache.find(Index.REFERS_TO_SECRET, key.namespace, key.name):
         yield reader
-        if reader.kind == Kind.TRUSTED_SERVICE:  # its token is in the Secrets of those that may see it
-            yield from _of_service(cache, reader)
+        if reader.kind in _READ_THROUGH:
+            yield from _FINDERS[Kind(reader.kind)](cache, reader)
     owner = find_owner(cache, key)
     if owner is None:
         return

@@ -106,7 +106,9 @@ def cache() -> Cache:
         pytest.param(key(Kind.SECRET, "client1-identity"), {CLIENT, ACCEPTED}, id="an identity's key"),
         pytest.param(key(Kind.SECRET, "client1-id-chains"), {CLIENT}, id="an identity's chains"),
         pytest.param(key(Kind.SECRET, "token"), {PEER}, id="a Secret that a peer refers to"),
-        pytest.param(key(Kind.SECRET, "letter"), {ACCEPTED}, id="a Secret that an introduction refers to"),
+        pytest.param(
+            key(Kind.SECRET, "letter"), {ACCEPTED, CLIENT}, id="a Secret that an introduction refers to"
+        ),
     ],
 )
 def test_who_sees_a_change(cache: Cache, changed: Key, expected: set[Key]) -> None:
