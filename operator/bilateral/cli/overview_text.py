@@ -17,6 +17,7 @@ from bilateral.resources.times import format_time
 
 MAX_NAMES = 3
 MAX_FINDINGS = 40
+_DAY = 86_400
 _PLURALS = {kind.SINGULAR: kind.PLURAL for kind in KINDS}
 
 
@@ -69,9 +70,15 @@ def _row(entry: Entry, now: int) -> list[str]:
         return [f"{branch}… {entry.count} more {_PLURALS[entry.kind]}, {state}", "", "", "", ""]
     until = "-"
     if line.until is not None:
-        left = line.until - now
-        until = f"{format_time(line.until)} ({distance(left)} {'left' if left > 0 else 'ago'})"
-    return [branch + line.reference, line.verdict.ready, line.verdict.reason, line.who, until]
+        until = f"{format_time(line.until)} ({_left(line.until - now)})"
+    who = line.who.removeprefix("https://")
+    return [branch + line.reference, line.verdict.ready, line.verdict.reason, who, until]
+
+
+def _left(seconds: int) -> str:
+    """How far away a moment is: in days where it is days away, since the moment itself stands beside it."""
+    days = abs(seconds) // _DAY
+    return f"{f'{days} d' if days else distance(seconds)} {'left' if seconds > 0 else 'ago'}"
 
 
 def _findings(lines: Iterable[Line]) -> Iterator[_Finding]:
