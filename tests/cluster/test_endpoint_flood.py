@@ -51,8 +51,9 @@ def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for name in names:
             scene.wait(PEERS, name, "AwaitingEnvelope", status="Unknown")
         assert Caller(operator.port).post(scene.partner("pinned").sign(scene.kernel("org-a"))).status == 200
-        # The list of peers is the last thing that is written: from here on there is nothing to do.
+        # The list of peers and the statement are written last: from here on there is nothing to do.
         wait_for(lambda: scene.kernel("pinned") in scene.listed_peers(), "the list of peers")
+        wait_for(lambda: scene.secret("org-a-authority"), "the statement of our authority")
         yield Stage(scene, operator)
 
 
