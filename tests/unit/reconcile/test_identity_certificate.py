@@ -24,6 +24,7 @@ from bilateral.reconcile.identity import (
 )
 from bilateral.reconcile.identity_view import IdentityView, OwnTrust
 from bilateral.reconcile.outcome import WrittenSecret
+from bilateral.reconcile.services import OWN
 
 from .conftest import NOW
 from .identity_world import (
@@ -33,6 +34,7 @@ from .identity_world import (
     NEXT,
     OURS,
     PARTNER,
+    SERVICE,
     THEIRS,
     World,
     authority,
@@ -278,6 +280,15 @@ def test_a_provided_key_is_certified_and_never_held(form: str) -> None:
     world.settle()
     assert len(world.issued) == 1
     assert world.condition() == ("True", "Ready")
+
+
+def test_without_the_key_there_is_no_secret_for_a_service() -> None:
+    world = provided({"tls.csr": request_of(ec.generate_private_key(ec.SECP256R1()))})
+    world.spec["perServiceTLS"] = "Enabled"
+    world.view = replace(world.view, services=(replace(SERVICE, presents=(OWN,)),))
+    world.settle()
+    assert set(world.written) == set(FOUR)
+    assert world.status["boundServices"] == 1
 
 
 def test_another_provided_key_gets_another_certificate() -> None:
