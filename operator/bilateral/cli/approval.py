@@ -11,10 +11,9 @@ import click
 
 from bilateral.cli.advice import advise
 from bilateral.cli.cluster import Cluster, Object
-from bilateral.cli.durations import Duration
 from bilateral.cli.errors import AlreadyThereError, AnswerNoError, NotPermittedError
 from bilateral.cli.introductions import await_verdict
-from bilateral.cli.invocation import Invocation, cluster_options
+from bilateral.cli.invocation import Invocation, cluster_options, wait_option
 from bilateral.cli.output import distance
 from bilateral.pki.errors import SubjectRefused
 from bilateral.pki.names import shown_name
@@ -36,20 +35,12 @@ Example:
   bilateral deny org-b-client1-7c2e91bc -n trust
 """
 _yes_option = click.option("--yes", is_flag=True, help="Do not ask: what is shown was compared before.")
-_wait_option = click.option(
-    "--wait",
-    "wait_seconds",
-    type=Duration(),
-    default=30,
-    metavar="DURATION",
-    help="How long to wait for the operator. Default: 30s.",
-)
 
 
 @click.command(epilog=_APPROVE_EPILOG, short_help="Have our authority sign what was asked for.")
 @click.argument("name", metavar="NAME")
 @_yes_option
-@_wait_option
+@wait_option
 @cluster_options
 def approve(invocation: Invocation, name: str, yes: bool, wait_seconds: int) -> None:
     """Approve the Introduction NAME: our authority signs the party in it.

@@ -14,11 +14,10 @@ import click
 
 from bilateral.cli.advice import advise
 from bilateral.cli.cluster import Cluster, Object
-from bilateral.cli.durations import Duration
 from bilateral.cli.errors import AnswerNoError, printable
 from bilateral.cli.files import STANDARD, read_input, write_output
-from bilateral.cli.invocation import Invocation, cluster_options
-from bilateral.cli.output import Data, Format, render
+from bilateral.cli.invocation import Invocation, cluster_options, wait_option
+from bilateral.cli.output import Data, Format, format_option, render
 from bilateral.protocol.canonical import HANDSHAKE_LIMITS
 from bilateral.protocol.errors import ProtocolError
 from bilateral.protocol.handshake import build_envelope, parse_envelope
@@ -119,23 +118,8 @@ class Verdict:
 @handshake.command(epilog=_ACCEPT_EPILOG)
 @click.argument("peer")
 @click.argument("file")
-@click.option(
-    "--wait",
-    "wait_seconds",
-    type=Duration(),
-    default=30,
-    metavar="DURATION",
-    help="How long to wait for the operator's verdict (0: not at all). Default: 30s.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "output",
-    type=click.Choice([Format.TEXT.value, Format.JSON.value, Format.YAML.value]),
-    default=Format.TEXT.value,
-    show_default=True,
-    help="What to print.",
-)
+@wait_option
+@format_option(Format.TEXT, Format.JSON, Format.YAML)
 @cluster_options
 def accept(invocation: Invocation, peer: str, file: str, wait_seconds: int, output: str) -> None:
     """Hand a partner's envelope in FILE (- for stdin) to the operator, and wait for its verdict.

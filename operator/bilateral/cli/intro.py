@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from bilateral.cli.cluster import Cluster
-from bilateral.cli.durations import Duration
 from bilateral.cli.errors import AlreadyThereError, AnswerNoError, InputError, NotThereError
 from bilateral.cli.files import STANDARD
 from bilateral.cli.introduce import check_manifest
@@ -21,7 +20,7 @@ from bilateral.cli.introductions import (
     read_document,
     read_verdict,
 )
-from bilateral.cli.invocation import Invocation, cluster_options
+from bilateral.cli.invocation import Invocation, cluster_options, wait_option
 from bilateral.cli.output import Data, Format, format_option, render
 from bilateral.pki.errors import InvalidIntroduction
 from bilateral.pki.introductions import Introduction as Document
@@ -131,23 +130,8 @@ def _document_of(cluster: Cluster, resource: Introduction) -> Document | None:
     "--name", metavar="NAME", help="Name of the Introduction; default: from identity and authority."
 )
 @click.option("--manifest", is_flag=True, help="Print the manifest instead of creating it.")
-@click.option(
-    "--wait",
-    "wait_seconds",
-    type=Duration(),
-    default=30,
-    metavar="DURATION",
-    help="How long to wait for the operator's verdict (0: not at all). Default: 30s.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "output",
-    type=click.Choice([Format.TEXT.value, Format.JSON.value, Format.YAML.value]),
-    default=Format.TEXT.value,
-    show_default=True,
-    help="What to print.",
-)
+@wait_option
+@format_option(Format.TEXT, Format.JSON, Format.YAML)
 @cluster_options
 def accept(
     invocation: Invocation,

@@ -13,7 +13,7 @@ from bilateral.cli.durations import Duration
 from bilateral.cli.errors import AlreadyThereError, AnswerNoError, InputError, NotPermittedError
 from bilateral.cli.files import read_input
 from bilateral.cli.introductions import SHORT_DIGITS, await_verdict, object_name
-from bilateral.cli.invocation import Invocation, cluster_options
+from bilateral.cli.invocation import Invocation, cluster_options, wait_option
 from bilateral.cli.output import Data, Format, format_option, render
 from bilateral.pki.errors import InvalidService, SubjectRefused
 from bilateral.pki.names import shown_name
@@ -56,14 +56,7 @@ Examples:
 )
 @click.option("--pending", is_flag=True, help="Leave the approval to somebody else.")
 @click.option("--apply", "apply", is_flag=True, help="Create it, wait, and print the introduction's JSON.")
-@click.option(
-    "--wait",
-    "wait_seconds",
-    type=Duration(),
-    default=30,
-    metavar="DURATION",
-    help="With --apply: how long to wait for the operator. Default: 30s.",
-)
+@wait_option
 @format_option(Format.YAML, Format.JSON)
 @cluster_options
 def introduce(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import click
 
 from bilateral.cli.cluster import Cluster, ClusterChoice, connect
+from bilateral.cli.durations import Duration
 
 namespace_option = click.option(
     "-n", "--namespace", metavar="NAMESPACE", help="Namespace; default: the context's."
@@ -24,6 +25,14 @@ kubeconfig_option = click.option(
 )
 context_option = click.option(
     "--context", metavar="NAME", help="Context in the kubeconfig; default: the current one."
+)
+wait_option = click.option(
+    "--wait",
+    "wait_seconds",
+    type=Duration(),
+    default=30,
+    metavar="DURATION",
+    help="How long to wait for the operator's verdict (0: not at all). Default: 30s.",
 )
 
 
