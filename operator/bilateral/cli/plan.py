@@ -11,14 +11,15 @@ from bilateral.cli.invocation import Invocation, cluster_options
 from bilateral.cli.issued import Signed
 from bilateral.cli.output import Data, Format, format_option, render
 from bilateral.cli.plan_reading import find_kind, read_objects, read_removal, read_suspension
+from bilateral.cli.secret_change import SecretChange
 from bilateral.cli.withdrawal import Effect, LostIntroduction, Plan
 from bilateral.cli.withdrawal import plan as make_plan
-from bilateral.cli.withdrawal_files import SecretChange
 from bilateral.cli.world import World
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.times import format_time
 
 MAX_LINES = 40
+MAX_NAMES = 5
 _DELETE_EPILOG = """\b
 Examples:
   bilateral plan delete federationpeer/org-b -n trust
@@ -102,7 +103,7 @@ def write_text(
             "Services that nobody could call any more",
             [
                 f"trustedservice/{each.name} ({each.reason}): {each.alias} → {each.url}, for "
-                + (", ".join(each.identities) or "nobody")
+                + _several(each.identities)
                 for each in found.services
             ],
         ),
@@ -132,6 +133,11 @@ def write_text(
     return text
 
 
+def _several(names: Sequence[str]) -> str:
+    left = len(names) - MAX_NAMES
+    return (", ".join(names[:MAX_NAMES]) or "nobody") + (f" and {left} more" if left > 0 else "")
+
+
 def _introduction(each: LostIntroduction) -> str:
     whom = f", for {each.identity}" if each.identity is not None else ""
     until = f", valid until {format_time(each.not_after)}" if each.not_after is not None else ""
@@ -156,7 +162,7 @@ def _secret(each: SecretChange) -> str:
     said = ["emptied"] if each.emptied else []
     for word, files in (("loses", each.loses), ("gains", each.gains), ("changes", each.changes)):
         if files and not each.emptied:
-            said.append(f"{word} {', '.join(files)}")
+            said.append(f"{word} {_several(files)}")
     return f"{each.name}: {'; '.join(said)}"
 
 

@@ -13,7 +13,8 @@ from enum import StrEnum
 
 from bilateral.cli.explanation import may_see
 from bilateral.cli.issued import Signed, signed_by_domain
-from bilateral.cli.withdrawal_files import SecretChange, change_secrets
+from bilateral.cli.secret_change import SecretChange
+from bilateral.cli.withdrawal_files import change_secrets
 from bilateral.cli.world import NOTHING, Removal, World
 from bilateral.protocol.reasons import Reason
 from bilateral.resources.conditions import ConditionStatus

@@ -6,6 +6,7 @@ the operator decides: what counts now is in statuses and Secrets, and a plan onl
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -201,6 +202,7 @@ class World:
         return () if secret is None else read_slugs(secret.data.get("ca.crt", b""))
 
 
+@functools.lru_cache(maxsize=4096)
 def read_slugs(pem: bytes) -> tuple[str, ...]:
     """The slugs of the authorities in a file; none where it cannot be read."""
     if pem == NOBODY_PEM:
