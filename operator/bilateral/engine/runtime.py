@@ -31,6 +31,7 @@ from bilateral.engine.lists import PeerLists
 from bilateral.engine.log import Log
 from bilateral.engine.lookers.registry import Lookers
 from bilateral.engine.lookers.tools import Tools
+from bilateral.engine.memory import Broom
 from bilateral.engine.metrics import Metrics
 from bilateral.engine.objects import StatusWriter
 from bilateral.engine.queue import WorkQueue
@@ -149,6 +150,7 @@ class Runtime:
             self._controller.api_answers,
             self._cache.echoes,
         )
+        self._broom = Broom()
         self._monitor = LoopMonitor(clock, self._tick)
         self._health = HealthServer(clock, self.watches, self._monitor, self.metrics, lambda: self._listening)
         self._listening = False
@@ -234,6 +236,7 @@ class Runtime:
         self._responder.ready = self._desk.ready = True
         port = await self._endpoint.start(*self._settings.listen)
         self._listening = True
+        self._broom.settle()
         log.info(
             "ready",
             port=port,
@@ -285,6 +288,7 @@ class Runtime:
 
     def _tick(self, lag: float) -> None:
         """Once a second: what is measured rather than counted, and the clock."""
+        self._broom.tick()
         statistics = self._queue.statistics()
         self.metrics.loop_lag.set(lag)
         self.metrics.queue.labels("waiting").set(statistics.waiting)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+import weakref
 from asyncio import sslproto
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from bilateral.engine.memory import TLS_READ_BYTES, keep_small
+from bilateral.engine.memory import SWEEP_TICKS, TLS_READ_BYTES, Broom, keep_small
 from bilateral.exchange.tls import build_server_context
 from bilateral.pki.authority import generate_authority
 from bilateral.pki.names import Subject
@@ -72,3 +74,46 @@ def test_a_python_without_that_buffer_is_left_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.delattr(protocol, "max_size")
     keep_small()
     assert not hasattr(protocol, "max_size")
+
+
+class Knot:
+    """An object that holds itself: only a search for cycles finds it."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+def test_old_cycles_go_once_in_a_while() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        kept = Knot()
+        knot = weakref.ref(kept)
+        broom = Broom()
+        gc.collect(1)  # it has aged: a search among the young does not find it any more
+        del kept
+        for _ in range(SWEEP_TICKS - 1):
+            broom.tick()
+        assert knot() is not None
+        broom.tick()
+        assert knot() is None
+    finally:
+        gc.enable()
+
+
+def test_where_nothing_happened_nothing_is_swept() -> None:
+    gc.disable()
+    try:
+        gc.collect()
+        assert not Broom().sweep()
+    finally:
+        gc.enable()
+
+
+def test_what_is_held_at_the_start_is_not_searched_again() -> None:
+    before = gc.get_freeze_count()
+    try:
+        Broom().settle()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
