@@ -226,7 +226,8 @@ def test_past_a_mebibyte_it_is_said_and_the_old_content_stays(scene: Scene) -> N
     assert files(scene, "full-known-servers") == rest
     assert condition_of(scene.get(IDENTITIES, "full"))["reason"] == "OutputTooLarge"
     tried = [each for each in scene.cluster.audit_events(user=scene.account, since=since) if each.is_write]
-    assert all(each.code < 400 for each in tried), "nothing is sent that the API server must refuse"
+    # The status of the service that goes may be refused: it is gone, or was written meanwhile.
+    assert not {each.code for each in tried} & {400, 413, 422}, "nothing is sent that must be refused"
     for name in names[:7]:
         scene.delete(SERVICES, name)
     ready(scene, "full")

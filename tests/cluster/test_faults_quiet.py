@@ -25,6 +25,7 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             scene.add_peer(name)
         scene.wait_ready(*NAMES)
         wait_for(lambda: len(scene.listed_peers()) == len(NAMES), "the lists", seconds=15)
+        wait_for(lambda: scene.find(SECRETS, "org-a-authority"), "the statement")
         yield scene
 
 

@@ -3,8 +3,8 @@
 Rules:
 
 - They are asked for behind every handshake of ours. A statement that is held is asked for again by
-  itself, hourly or at half its life; a question that failed after five minutes, or for the first time
-  when the partner says; a partner who announces none (404) not before the next handshake.
+  itself, hourly or at half its life; a question that failed after five minutes, or when the partner
+  says while the pin is younger than that; a partner who announces none (404) not before the next handshake.
 - Questions of many partners are spread by the peer's UID, so that a restart asks nobody at once.
 - A statement that is not accepted changes nothing but the condition's reason: the one that is held
   counts until its own end.
@@ -111,7 +111,7 @@ def find_authorities(
             fetched,
             planned,
             announces=announces,
-            again=told in FAILED,
+            young=found.now < found.pin.established_at + RETRY_SECONDS,
         )
     if counting is None:
         return AuthoritiesFound(reason, data=data, ask_at=ask_at)
@@ -160,14 +160,14 @@ def _ask_at(
     planned: int | None,
     *,
     announces: bool,
-    again: bool,
+    young: bool,
 ) -> int | None:
     """When to ask by itself; None: not before the next handshake of ours."""
     share = fraction_of("statement", uid)
     if fetched is not None and failure is not None:
         if failure is Reason.NOT_ANNOUNCED:
             return now + REFRESH_SECONDS if announces else None
-        if fetched.retry_after_seconds and not again:
+        if fetched.retry_after_seconds and young:
             return now + fetched.retry_after_seconds  # it may only just have started
         return now + max(RETRY_SECONDS, fetched.retry_after_seconds)
     if counting is not None:
