@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from demo.cast import Cast
+from demo.cast import PATIENCE_SECONDS, Cast
 from demo.outsider import Outsider, post_envelope, tamper
 from demo.telling import expect, require
 
@@ -55,12 +55,32 @@ def list_attempts(cast: Cast, accepted: bytes) -> list[Attempt]:
     ]  # fmt: skip
 
 
+def _wait_until_quiet(cast: Cast) -> None:
+    """Wait for what Org A writes last: its statement, Org B's authorities, and the lists."""
+    org_a = cast.org_a
+    cast.teller.wait(
+        "Secret org-a-authority",
+        lambda: org_a.secret_keys("org-a-authority"),
+        bool,
+        expected="a statement",
+        seconds=PATIENCE_SECONDS,
+    )
+    cast.teller.wait(
+        "federationpeer/org-b of Org A",
+        lambda: org_a.peer("org-b").conditions.get("AuthoritiesKnown"),
+        lambda seen: seen is not None and seen[0] == "True",
+        expected="AuthoritiesKnown=True",
+        seconds=PATIENCE_SECONDS,
+    )
+    cast.wait_for_lists(org_a, {"org-b-kernel", "org-c-kernel"})
+
+
 def refuse(cast: Cast, accepted: bytes) -> None:
     """Try to get past Org A, and see that it costs nothing."""
     tell, org_a = cast.teller, cast.org_a
     tell.chapter("Those who may not")
     authority, before = org_a.authority(), org_a.peer("org-c").pin
-    cast.wait_for_lists(org_a, {"org-b-kernel", "org-c-kernel"})
+    _wait_until_quiet(cast)
     position = org_a.cluster.audit_position()
     for attempt in list_attempts(cast, accepted):
         with tell.check(f"{attempt.status}  {attempt.who}"):
