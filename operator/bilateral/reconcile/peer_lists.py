@@ -16,7 +16,7 @@ pair of whole documents. A part is never deleted, only emptied: a mounted volume
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bilateral.reconcile.peer_status import Findings, Standing
@@ -67,8 +67,11 @@ def build_line(peer: FederationPeer, found: Findings) -> PeerLine:
     return PeerLine(kernel_id=peer.spec.kernel_id, peer=chio, entry=_json(entry))
 
 
-def build_parts(lines: Iterable[PeerLine], at_least: int = 1) -> list[Mapping[str, bytes]]:
-    """The data of every part, in order; at least ``at_least`` of them (the last ones may be empty)."""
+def build_parts(lines: Iterable[PeerLine], at_least: int = 1) -> Iterator[Mapping[str, bytes]]:
+    """The data of every part, in order; at least ``at_least`` of them (the last ones may be empty).
+
+    Each is built when it is its turn: those of ten thousand peers are 12 MiB together.
+    """
     parts: list[list[PeerLine]] = [[]]
     size = 0
     for line in sorted(lines, key=lambda each: each.kernel_id):
@@ -79,7 +82,8 @@ def build_parts(lines: Iterable[PeerLine], at_least: int = 1) -> list[Mapping[st
         size += line.size
     while len(parts) < at_least:
         parts.append([])
-    return [_part(part) for part in parts]
+    for part in parts:
+        yield _part(part)
 
 
 def _part(lines: Sequence[PeerLine]) -> Mapping[str, bytes]:

@@ -104,14 +104,14 @@ def test_parts_hold_everybody_once_in_order_and_end_below_the_limit(
         )
         for name, size in given_lines
     ]
-    parts = build_parts(lines, there)
+    parts = list(build_parts(lines, there))
     assert len(parts) >= there
     found = [entry["peer_id"] for part in parts for entry in json.loads(part["peer-entries.json"])]
     assert found == sorted(name for name, _ in given_lines)
     kernels = [entry["kernelId"] for part in parts for entry in json.loads(part["peers.json"])]
     assert kernels == found
     assert all(sum(map(len, part.values())) <= MAX_PART_BYTES + 16 for part in parts)
-    assert build_parts(reversed(lines), there) == parts, "equal trust is equal bytes"
+    assert list(build_parts(reversed(lines), there)) == parts, "equal trust is equal bytes"
 
 
 # When next
