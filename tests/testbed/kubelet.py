@@ -20,34 +20,39 @@ from testbed.errors import TestBedError
 
 POLL_SECONDS = 0.2
 MODE = 0o440
+DATA = "..data"
+_generations = itertools.count(1)
 
 
 class Volume:
-    """A directory that holds one Secret, a generation at a time."""
+    """A directory that holds one Secret, a generation at a time; empty until the first is written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int = MODE) -> None:
         self.path = path
-        self.files: dict[str, bytes] | None = None
-        self._generations = itertools.count(1)
+        self.mode = mode
+        self.files: dict[str, bytes] = {}
         path.mkdir(parents=True)
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Make the files those; nothing is touched when they are."""
-        if self.files == files:
-            return
+        if self.files != files or not (self.path / DATA).is_symlink():
+            self.replace(files)
+
+    def replace(self, files: Mapping[str, bytes]) -> None:
+        """Write a new generation, swap ``..data``, then mend the links of names and drop the old one."""
         self.files = dict(files)
-        generation = self.path / f"..2026_01_01_00_00_{next(self._generations):010}"
+        generation = self.path / f"..2026_01_01_00_00_{next(_generations):012}"
         generation.mkdir()
         for name, content in files.items():
             (generation / name).write_bytes(content)
-            (generation / name).chmod(MODE)
-        data = self.path / "..data"
+            (generation / name).chmod(self.mode)
+        data = self.path / DATA
         old = data.readlink() if data.is_symlink() else None
         (self.path / "..data_tmp").symlink_to(generation.name)
         (self.path / "..data_tmp").replace(data)
         for name in files:
             if not (self.path / name).is_symlink():
-                (self.path / name).symlink_to(f"..data/{name}")
+                (self.path / name).symlink_to(f"{DATA}/{name}")
         for entry in list(self.path.iterdir()):
             if entry.is_symlink() and not entry.name.startswith("..") and entry.name not in files:
                 entry.unlink()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,20 +27,17 @@ from bilateral.pki.names import Subject
 from bilateral.pki.revocations import Revocation, RevocationList, renew_revocation_list
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import PeerCA, PinnedFingerprint, Verifier
+from testbed import kubelet
 
 YEAR = 365 * 86400
 DAY = 86400
-_generations = itertools.count()
 
 
-class Volume:
-    """A mounted Secret, updated step by step as the kubelet's atomic writer does it."""
+class Volume(kubelet.Volume):
+    """A mounted Secret, changed by file."""
 
     def __init__(self, path: Path, files: Mapping[str, bytes] = {}, mode: int = 0o644) -> None:
-        self.path = path
-        self.mode = mode
-        self.files: dict[str, bytes] = {}
-        path.mkdir(parents=True)
+        super().__init__(path, mode)
         self.replace(files)
 
     def update(self, files: Mapping[str, bytes]) -> None:
@@ -50,27 +45,6 @@ class Volume:
 
     def remove(self, *names: str) -> None:
         self.replace({name: data for name, data in self.files.items() if name not in names})
-
-    def replace(self, files: Mapping[str, bytes]) -> None:
-        """Write a new generation, swap ``..data``, then mend the links of names and drop the old one."""
-        self.files = dict(files)
-        generation = self.path / f"..2026_11_21_03_28_{next(_generations):012}"
-        generation.mkdir()
-        for name, content in files.items():
-            (generation / name).write_bytes(content)
-            (generation / name).chmod(self.mode)
-        data = self.path / "..data"
-        old = data.readlink() if data.is_symlink() else None
-        (self.path / "..data_tmp").symlink_to(generation.name)
-        (self.path / "..data_tmp").replace(data)
-        for name in files:
-            if not (self.path / name).is_symlink():
-                (self.path / name).symlink_to(f"..data/{name}")
-        for entry in list(self.path.iterdir()):
-            if entry.is_symlink() and not entry.name.startswith("..") and entry.name not in files:
-                entry.unlink()
-        if old is not None:
-            shutil.rmtree(self.path / old)
 
 
 @dataclass
