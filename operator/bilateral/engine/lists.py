@@ -86,7 +86,6 @@ class PeerLists:
         parts = build_parts(self._lines.get(key, {}).values(), self._parts_there(domain))
         for number, data in enumerate(parts):
             name = domain.peers_secret_name if number == 0 else f"{domain.peers_secret_name}-{number}"
-            was_foreign = name in self._secrets.foreign(key.namespace)
             place = Key(Kind.SECRET, key.namespace, name)
             version = self._cache.resource_version(place)
             written = await self._secrets.write(domain, WrittenSecret(name, data))
@@ -94,8 +93,6 @@ class PeerLists:
                 self._written_at[key] = self._clock.monotonic()
             if not written:
                 self._queue.add(key, due=self._clock.monotonic() + WRITE_SECONDS)
-            if not written or was_foreign:  # its status tells of it
-                self._queue.add(Key(Kind.TRUST_DOMAIN, key.namespace, key.name))
 
     def _parts_there(self, domain: TrustDomain) -> int:
         """How many parts there are by now: those that are not needed any more are emptied."""

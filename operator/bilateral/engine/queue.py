@@ -71,9 +71,7 @@ class WorkQueue(Generic[K]):
         """Look at ``key`` at ``due`` (monotonic seconds; now when absent), or earlier if already so."""
         due = self._clock.monotonic() if due is None else due
         if key in self._in_flight:
-            known = self._again.get(key)
-            if known is None or due < known[0]:
-                self._again[key] = (due, lane if known is None else min(lane, known[1]))
+            self._come_again(key, due, lane)
             return
         place = self._places.get(key)
         if place is not None and place.due <= due and place.lane <= lane:
@@ -83,9 +81,12 @@ class WorkQueue(Generic[K]):
         self._push(key, due, lane)
 
     def schedule(self, key: K, *, due: float, lane: Lane = Lane.SLOW) -> None:
-        """Look at ``key`` at ``due`` instead of whenever it was to be looked at."""
+        """Look at ``key`` at ``due`` instead of whenever it was to be looked at.
+
+        While it is in flight two plans may be made for it, and neither may cost the other: the earlier counts.
+        """
         if key in self._in_flight:
-            self._again.setdefault(key, (due, lane))
+            self._come_again(key, due, lane)
             return
         self._push(key, due, lane)
 
@@ -130,6 +131,11 @@ class WorkQueue(Generic[K]):
     def statistics(self) -> QueueStatistics:
         """Count what waits and what is in flight."""
         return QueueStatistics(waiting=len(self._places), in_flight=len(self._in_flight))
+
+    def _come_again(self, key: K, due: float, lane: Lane) -> None:
+        known = self._again.get(key)
+        if known is None or due < known[0]:
+            self._again[key] = (due, lane if known is None else min(lane, known[1]))
 
     def _push(self, key: K, due: float, lane: Lane) -> None:
         self._sequence += 1

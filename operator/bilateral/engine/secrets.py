@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,6 +72,8 @@ class SecretWriter:
         self._cache = cache
         self._metrics = metrics
         self._foreign: set[tuple[str, str]] = set()
+        self.on_taken: Callable[[Resource], None] = lambda _owner: None
+        """Told of the owner of a name that was found taken, or free again: its status speaks of it."""
 
     def foreign(self, namespace: str) -> frozenset[str]:
         """Names in a namespace that were found taken by Secrets without our label: by what we cannot see."""
@@ -93,7 +95,7 @@ class SecretWriter:
             await self._api.try_create(path, self._body(owner, name, OPAQUE_TYPE, {}), manager=FIELD_MANAGER)
         except AlreadyExists:
             return False
-        self._foreign.discard((namespace, name))
+        self._found(owner, name, taken=False)
         return True
 
     async def generate(self, domain: TrustDomain, wanted: GeneratedSecret, now: int) -> bool:
@@ -103,7 +105,7 @@ class SecretWriter:
             return False
         kind, data = made
         body = self._body(domain, wanted.name, kind, data)
-        return await self._put(domain.metadata.namespace, wanted.name, body, wanted.replaces)
+        return await self._put(domain, wanted.name, body, wanted.replaces)
 
     async def write(self, owner: Resource, wanted: WrittenSecret) -> bool:
         """Bring a Secret to the wanted content; true when it is there, without a write if it was.
@@ -117,16 +119,27 @@ class SecretWriter:
         if raw is not None:
             held = view_of(raw)
             if held.owner_uid != owner.metadata.uid:
-                self._foreign.add((namespace, wanted.name))
+                self._found(owner, wanted.name, taken=True)
                 return False
             if held.data == wanted.data:
-                self._foreign.discard((namespace, wanted.name))
+                self._found(owner, wanted.name, taken=False)
                 return True
             version = held.resource_version
         body = self._body(owner, wanted.name, wanted.type, wanted.data)
-        return await self._put(namespace, wanted.name, body, version)
+        return await self._put(owner, wanted.name, body, version)
 
-    async def _put(self, namespace: str, name: str, body: dict[str, Any], version: str | None) -> bool:
+    def _found(self, owner: Resource, name: str, *, taken: bool) -> None:
+        place = (owner.metadata.namespace, name)
+        if (place in self._foreign) == taken:
+            return
+        if taken:
+            self._foreign.add(place)
+        else:
+            self._foreign.discard(place)
+        self.on_taken(owner)
+
+    async def _put(self, owner: Resource, name: str, body: dict[str, Any], version: str | None) -> bool:
+        namespace = owner.metadata.namespace
         try:
             if version is None:
                 path = path_of(Kind.SECRET, namespace, group="", version="v1")
@@ -144,7 +157,7 @@ class SecretWriter:
                     )
         except AlreadyExists:
             if Key(Kind.SECRET, namespace, name) not in self._cache:
-                self._foreign.add((namespace, name))
+                self._found(owner, name, taken=True)
             return False
         except Conflict:
             return False  # it changed: its event brings us back
@@ -152,7 +165,7 @@ class SecretWriter:
             if version is None:
                 raise  # no namespace, or an API server that is still starting: nothing will tell us when it is there
             return False  # it went: its event brings us back
-        self._foreign.discard((namespace, name))
+        self._found(owner, name, taken=False)
         self._metrics.writes.labels(Kind.SECRET.value).inc()
         self._cache.written(Kind.SECRET, stored)
         log.info("Secret written", namespace=namespace, name=name)

@@ -32,6 +32,7 @@ from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.partner_authorities import Fetched
 from bilateral.reconcile.peer import Failed, Received
 from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.labels import SECRET_LABEL
 
 from .conftest import FakeClock
 
@@ -128,7 +129,7 @@ class Replica:
         self.guard = ClockGuard(clock)
         self.cache = Cache()
         self.queue: WorkQueue[Key] = WorkQueue(clock)
-        secrets = SecretWriter(api, self.cache, self.metrics)
+        self.secrets = secrets = SecretWriter(api, self.cache, self.metrics)
         self.views = Views(self.cache, self.guard, secrets)
         self.lists = PeerLists(self.cache, self.queue, secrets, clock)
         statuses = StatusWriter(api, self.cache, self.metrics)
@@ -170,7 +171,12 @@ class Replica:
     def catch_up(self) -> None:
         """See everything as it is, and that what is gone is gone."""
         for kind in Kind:
-            there = [obj for (plural, _), obj in self.api.objects.items() if plural == kind]
+            there = [
+                obj
+                for (plural, _), obj in self.api.objects.items()
+                if plural == kind
+                and (kind is not Kind.SECRET or SECRET_LABEL in obj["metadata"].get("labels", ()))
+            ]
             for obj in there:
                 self.intake.event(kind, "MODIFIED", copy.deepcopy(obj))
             uids = {obj["metadata"]["uid"] for obj in there}

@@ -11,6 +11,7 @@ import pytest
 from bilateral.pki.revocations import parse_revocation_list
 from bilateral.reconcile.authorities import read_generations
 from bilateral.reconcile.issued import IssuedEntry, Owner, parse_shard
+from bilateral.reconcile.outcome import WrittenSecret
 from bilateral.resources.trustdomain import TrustDomain
 
 from .conftest import FakeClock
@@ -79,6 +80,23 @@ async def scene(clock: FakeClock) -> Scene:
 async def test_a_new_trust_domain_has_a_statement(scene: Scene) -> None:
     assert set(scene.secret("org-a-authority")) == {"statement.json", "self.crl", "generations.json"}
     assert scene.withdrawn() == set()
+
+
+@pytest.mark.parametrize("suffix", ["issued", "authority", "peers"])
+async def test_a_name_that_is_taken_is_said_until_it_is_free(scene: Scene, suffix: str) -> None:
+    """Whoever finds out, and whenever: the authorities need not have looked while it was taken."""
+    name = f"org-a-{suffix}"
+    scene.api.objects.pop(("secrets", name), None)
+    scene.replica.catch_up()
+    scene.api.add("secrets", {"metadata": {"name": name}})
+    secrets, data = scene.replica.secrets, {"any": b"thing"}
+    assert not await secrets.write(scene.domain, WrittenSecret(name, data))
+    await scene.replica.work()
+    assert scene.replica.ready("trustdomains", "org-a") == ("False", "SecretConflict")
+    del scene.api.objects["secrets", name]
+    assert await secrets.write(scene.domain, WrittenSecret(name, data))
+    await scene.replica.work()
+    assert scene.replica.ready("trustdomains", "org-a") == ("True", "Ready")
 
 
 async def test_nothing_is_written_while_nothing_happens(scene: Scene) -> None:

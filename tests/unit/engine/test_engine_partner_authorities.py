@@ -154,6 +154,28 @@ async def test_who_announces_nothing_is_asked_with_the_handshake_alone(scene: Sc
     assert scene.held() is None
 
 
+@pytest.mark.parametrize("between", [0, 2])
+async def test_an_envelope_that_comes_in_does_not_put_off_the_question(scene: Scene, between: int) -> None:
+    """The partner's endpoint is not ready and says when it will be; then its own handshake comes in."""
+    scene.announce(Fetched(reason=Reason.TOO_MANY_REQUESTS, retry_after_seconds=5))
+    scene.add_peer()
+    await scene.replica.settle()
+    assert scene.known() == ("Unknown", "TooManyRequests")
+    scene.clock.advance(between)
+    envelope = build_envelope(
+        local_kernel_id="org-b-kernel",
+        remote_kernel_id="org-a-kernel",
+        nonce="theirs",
+        timestamp=int(scene.clock.wall) + 1,
+        key=THEIRS,
+    )
+    await scene.replica.responder.handle(envelope, None)
+    scene.replica.partner.statement = statement(scene.clock, scene.authority)
+    scene.clock.advance(6 - between)
+    await scene.replica.work()
+    assert scene.known() == ("True", "AuthoritiesAnnounced")
+
+
 async def test_a_suspended_partner_has_nothing_left(met: Scene) -> None:
     changed = met.api.objects["federationpeers", "org-b"]
     changed["spec"]["state"] = "Suspended"

@@ -80,6 +80,21 @@ async def test_a_plan_does_not_undo_an_event_that_came_before_it(clock: FakeCloc
     assert await take(queue) == "a"
 
 
+@pytest.mark.parametrize("plans", [(5, 300), (300, 5)])
+async def test_of_two_plans_made_in_flight_the_earlier_counts(
+    clock: FakeClock, plans: tuple[int, int]
+) -> None:
+    """A look plans its next one; what comes in at the endpoint meanwhile plans, too."""
+    queue: WorkQueue[str] = WorkQueue(clock)
+    queue.add("a")
+    await take(queue)
+    for seconds in plans:
+        queue.schedule("a", due=clock.mono + seconds)
+    queue.done("a")
+    clock.advance(5)
+    assert await take(queue) == "a"
+
+
 async def test_a_plan_may_be_put_off(clock: FakeClock) -> None:
     queue: WorkQueue[str] = WorkQueue(clock)
     queue.schedule("a", due=clock.mono + 10)

@@ -54,7 +54,6 @@ class AuthoritiesLooker:
         self._introduced: dict[Key, _Introduced] = {}
         self._told: dict[Key, tuple[object, ...]] = {}
         self._looked_at: dict[Key, float] = {}
-        self._taken: dict[Key, frozenset[str]] = {}
 
     async def look(self, key: Key) -> None:
         """Look at the authorities of one TrustDomain."""
@@ -73,22 +72,18 @@ class AuthoritiesLooker:
         if not tools.holds():
             return
         written = outcome.output is None or await tools.secrets.write(domain, outcome.output)
-        await self._say_what_is_taken(key, domain)
+        await self._ask_whether_free(key, domain)
         if outcome.next_at is not None:
             tools.schedule(key, outcome.next_at)
         if not (tidied and written):
             tools.look_after(key, RETRY_SECONDS)
 
-    async def _say_what_is_taken(self, key: Key, domain: TrustDomain) -> None:
-        """The TrustDomain's status tells of it; whether a name of the record is free again is found by asking."""
+    async def _ask_whether_free(self, key: Key, domain: TrustDomain) -> None:
+        """Foreign Secrets are not watched: that the name of the record is free again is found out by asking."""
         secrets, name = self._tools.secrets, domain.issued_secret_name
         if name in secrets.foreign(key.namespace):
             await secrets.look_again(domain, name)
-        taken = secrets.taken(key.namespace) & {name, domain.statement_secret_name}
-        if taken != self._taken.get(key, frozenset()):
-            self._taken[key] = taken
-            self._tools.queue.add(Key(Kind.TRUST_DOMAIN, key.namespace, key.name))
-        if taken:
+        if secrets.taken(key.namespace) & {name, domain.statement_secret_name}:
             self._tools.look_after(key, RETRY_SECONDS)
 
     def _is_too_soon(self, key: Key) -> bool:

@@ -76,8 +76,11 @@ class FederationPeerLooker:
         domain = tools.views.domain(key.namespace, peer.spec.trust_domain)
         seal_key = None if domain is None else domain.view.seal_key
         await tools.write_status(key, raw, build_status(peer, outcome.findings, seal_key).to_wire())
+        self._remember_asking(key, outcome)
         self._settle(key, peer, outcome)
-        await self._write_authorities(key, peer, outcome)
+        data = outcome.findings.authorities.data
+        if data is not None:  # after the status told of it
+            await tools.secrets.write(peer, WrittenSecret(peer.authorities_secret_name, data))
 
     def _judge(
         self, key: Key, peer: FederationPeer, happened: Received | Failed | Fetched | None
@@ -85,20 +88,12 @@ class FederationPeerLooker:
         view = self._tools.views.peer(peer, happened, asking_planned=self._asking.get(key))
         return reconcile_peer(peer, view, self._tools.now())
 
-    async def _write_authorities(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
-        """Bring the Secret of the partner's authorities to what was found, after the status told of it."""
-        tools = self._tools
-        found = outcome.findings.authorities
-        if found.ask_at is None:
+    def _remember_asking(self, key: Key, outcome: PeerOutcome) -> None:
+        ask_at = outcome.findings.authorities.ask_at
+        if ask_at is None:
             self._asking.pop(key, None)
         else:
-            self._asking[key] = found.ask_at
-        if found.data is None:
-            return
-        foreign = tools.secrets.foreign(key.namespace)
-        await tools.secrets.write(peer, WrittenSecret(peer.authorities_secret_name, found.data))
-        if tools.secrets.foreign(key.namespace) != foreign:  # taken, or not any more: its status tells of it
-            tools.queue.add(key)
+            self._asking[key] = ask_at
 
     def _settle(self, key: Key, peer: FederationPeer, outcome: PeerOutcome) -> None:
         """Hand the result to the peer lists, and plan the next look."""
@@ -108,9 +103,11 @@ class FederationPeerLooker:
         else:
             self._lists.put(key, peer.spec.trust_domain, build_line(peer, found))
         self._tools.metrics.peer_is(key, ready_reason(peer, found).value)
-        if outcome.next_at is not None:
+        # Whoever judged at the endpoint does not know when the statement is to be asked for again.
+        planned = [at for at in (outcome.next_at, self._asking.get(key)) if at is not None]
+        if planned:
             urgent = found.standing is not Standing.FRESH and found.failures == 0
-            self._tools.schedule(key, outcome.next_at, Lane.FAST if urgent else Lane.SLOW)
+            self._tools.schedule(key, min(planned), Lane.FAST if urgent else Lane.SLOW)
 
 
 def _offered(peer: FederationPeer) -> Received | Failed | None:

@@ -14,7 +14,7 @@ from bilateral.engine.lookers.introduction_requests import IntroductionRequests
 from bilateral.engine.lookers.introductions import IntroductionLooker
 from bilateral.engine.lookers.peers import FederationPeerLooker
 from bilateral.engine.lookers.services import AudienceLooker, TrustedServiceLooker
-from bilateral.engine.lookers.tools import Looker, Tools
+from bilateral.engine.lookers.tools import Looker, Tools, key_of
 from bilateral.engine.partners import Partners
 from bilateral.engine.services import Services
 from bilateral.engine.terms import AUDIENCES, AUTHORITIES
@@ -29,6 +29,7 @@ class Lookers:
         partners = Partners(tools.cache, tools.views, tools.guard)
         services = Services(tools.api, tools.cache, partners, tools.guard, tools.clock)
         service_looker = TrustedServiceLooker(tools, services)
+        tools.secrets.on_taken = lambda owner: tools.queue.add(key_of(owner))
         self.peers = FederationPeerLooker(tools, lists, initiator)
         self.by_kind: Mapping[str, Looker] = {
             LISTS: lists,
