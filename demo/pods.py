@@ -28,7 +28,8 @@ from bilateral.client import Client, ClientError
 from testbed.kubelet import Pod, identity_volumes
 from testbed.ports import lease_port
 
-PROGRAMS = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parent
+TESTS = FOLDER.parent / "tests"
 START_SECONDS = 30
 _STOCK_RUNNING = re.compile(r"running on https://127\.0\.0\.1:(\d+)")
 
@@ -95,7 +96,7 @@ class Workload:
         """Start the server with bilateral.client; return its port."""
         port = lease_port()
         self._stack.callback(port.release)
-        words = (sys.executable, str(PROGRAMS / "programs" / "ours.py"), str(self.mounts), str(port.number))
+        words = (sys.executable, str(FOLDER / "programs" / "ours.py"), str(self.mounts), str(port.number))
         log = self._start(words, "ours.log", {})
         _wait_until(lambda: _listens(port.number), log)
         return port.number
@@ -105,14 +106,14 @@ class Workload:
         words = (
             str(Path(sys.executable).with_name("certified")),
             "serve",
-            "demo.programs.stock:app",
+            "interop.whoami:app",
             "https://127.0.0.1:0",
             "-v",
         )
         log = self._start(
             words,
             "stock.log",
-            {"CERTIFIED_CONFIG": str(self.directory), "PYTHONPATH": str(PROGRAMS.parent)},
+            {"CERTIFIED_CONFIG": str(self.directory), "PYTHONPATH": str(TESTS)},
         )
         _wait_until(lambda: _STOCK_RUNNING.search(log.read_text()), log)
         found = _STOCK_RUNNING.search(log.read_text())

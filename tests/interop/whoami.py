@@ -1,4 +1,7 @@
-"""An ASGI application for ``certified serve``: says whose certificate the caller presented."""
+"""An ASGI application for ``certified serve``: says whose certificate the caller presented.
+
+The demo's stock server runs it too.
+"""
 
 from __future__ import annotations
 
