@@ -20,7 +20,10 @@ from unit.cli.fakes import Shell, trust_domain
 def commands(
     group: click.Group, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    for name, command in group.commands.items():
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None
         yield (*path, name), command
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
@@ -130,3 +133,25 @@ def test_keys_need_no_cluster_package_and_no_operator() -> None:
     assert status.returncode == 3
     assert "pip install 'bilateral[cluster]'" in status.stderr
     assert "Traceback" not in status.stderr
+
+
+def test_a_command_brings_no_other_command_into_memory() -> None:
+    program = (
+        "import sys; sys.argv = ['bilateral', 'operator', '--help']\n"
+        "from bilateral.cli.main import cli\n"
+        "cli(standalone_mode=False)\n"
+        "print(sorted(each.rpartition('.')[2] for each in sys.modules if each.startswith('bilateral.cli.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1]
+    assert "'run'" in loaded
+    assert "'status'" not in loaded
+    assert "'export'" not in loaded
+    assert "'kube'" not in loaded
+
+
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant() -> None:
+    program = "import sys; sys.argv = ['bilateral', 'exprot']; from bilateral.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "export" in done.stderr
