@@ -38,7 +38,9 @@ from bilateral.engine.secrets import SecretWriter
 from bilateral.engine.views import Views
 from bilateral.exchange.handshakes import HandshakeHandler
 from bilateral.exchange.limits import LimitSettings
-from bilateral.exchange.server import Endpoint, EndpointSettings
+from bilateral.exchange.routes import build_partner_routes
+from bilateral.exchange.server import Endpoint
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.handshake import Envelope, build_envelope
 from bilateral.reconcile.trustdomain import reconcile_trust_domain
@@ -154,7 +156,7 @@ async def start_endpoint(handler: HandshakeHandler, chain: bytes, key: bytes) ->
     certificates = CertificateStore()
     certificates.replace({HOST: (chain, key)})
     settings = EndpointSettings(limits=_NO_LIMITS)
-    endpoint = Endpoint(handler, certificates, settings, Metrics())
+    endpoint = Endpoint(build_partner_routes(handler, settings), certificates, settings, Metrics())
     _running.append(endpoint)
     return await endpoint.start("127.0.0.1", 0)
 

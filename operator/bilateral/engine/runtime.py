@@ -43,7 +43,9 @@ from bilateral.engine.views import Views
 from bilateral.exchange.client import Outbound, OutboundSettings
 from bilateral.exchange.destinations import Destinations
 from bilateral.exchange.limits import build_limits
-from bilateral.exchange.server import Endpoint, EndpointSettings
+from bilateral.exchange.routes import build_partner_routes
+from bilateral.exchange.server import Endpoint
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.reasons import Reason
 from bilateral.resources.errors import InvalidResource
@@ -124,22 +126,23 @@ class Runtime:
             self._cache, self._views, statuses, self._guard, clock, lookers.peers.accepted
         )
         self._desk = IntroductionDesk(self._api, self._cache, self._views, self._guard, self._intake.event)
-        self._endpoint = Endpoint(
-            self._responder,
-            self._certificates,
-            EndpointSettings(
-                refusals=settings.refusals,
-                minimum_tls=tls,
-                limits=build_limits(
-                    max_connections=settings.max_connections,
-                    max_connections_per_source=settings.max_connections_per_source,
-                    requests_per_second=settings.requests_per_second,
-                ),
+        endpoint_settings = EndpointSettings(
+            refusals=settings.refusals,
+            minimum_tls=tls,
+            limits=build_limits(
+                max_connections=settings.max_connections,
+                max_connections_per_source=settings.max_connections_per_source,
+                requests_per_second=settings.requests_per_second,
             ),
-            self.metrics,
-            clock=clock.monotonic,
-            statements=Statements(self._cache, self._views),
+        )
+        routes = build_partner_routes(
+            self._responder,
+            endpoint_settings,
             introductions=self._desk,
+            statements=Statements(self._cache, self._views),
+        )
+        self._endpoint = Endpoint(
+            routes, self._certificates, endpoint_settings, self.metrics, clock=clock.monotonic
         )
         namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self.watches = Watches(

@@ -6,7 +6,7 @@ problem document without a word from the caller; what goes wrong in a handler is
 nothing, and one log line with the error's class. Sockets are accepted here rather than by asyncio's
 server, which begins the TLS handshake before anybody can object.
 
-A further route is one line in ``_build_routes``.
+What can be asked is a table (:mod:`bilateral.exchange.routes`); the listener knows none of it.
 """
 
 from __future__ import annotations
@@ -16,25 +16,21 @@ import errno
 import logging
 import math
 import socket
-import ssl
 import struct
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from bilateral.exchange.answers import Answer, build_problem, build_refusal
-from bilateral.exchange.authority import StatementHandler, StatementRoute
-from bilateral.exchange.connection import Connection, ConnectionSettings, count_head_bytes
+from bilateral.exchange.connection import Connection, count_head_bytes
 from bilateral.exchange.deadlines import limit
 from bilateral.exchange.errors import ExchangeError, Refusal
-from bilateral.exchange.handshakes import UNIFORM_REASONS, HandshakeHandler, HandshakeRoute
-from bilateral.exchange.introductions import IntroductionHandler, build_introduction_routes
-from bilateral.exchange.limits import Clock, Gate, Lease, LimitSettings, parse_source
-from bilateral.exchange.paths import AUTHORITY_PATH, HANDSHAKE_PATH
-from bilateral.exchange.requests import BodySettings
+from bilateral.exchange.handshakes import UNIFORM_REASONS
+from bilateral.exchange.limits import Clock, Gate, Lease, parse_source
+from bilateral.exchange.paths import HANDSHAKE_PATH
+from bilateral.exchange.routes import WITH_QUERY, Routes
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.errors import ProtocolError
 from bilateral.protocol.problems import UNIFORM_REFUSAL, problem_of
@@ -49,24 +45,6 @@ _NEVER = 3600.0
 _VERSIONS = frozenset({HttpVersion10, HttpVersion11})
 _OUT_OF_SOCKETS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-_WITH_QUERY = frozenset({AUTHORITY_PATH})
-"""Everywhere else a query is another path, and there is nothing."""
-
-Route = Callable[[web.BaseRequest], Awaitable[Answer]]
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointSettings:
-    """How the endpoint behaves; the defaults are those of the documentation."""
-
-    refusals: Literal["Documented", "Uniform"] = "Documented"
-    minimum_tls: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
-    tls_handshake_seconds: float = 5.0
-    handler_seconds: float = 8.0
-    limits: LimitSettings = field(default_factory=LimitSettings)
-    connection: ConnectionSettings = field(default_factory=ConnectionSettings)
-    body: BodySettings = field(default_factory=BodySettings)
 
 
 class Observer(Protocol):
@@ -87,46 +65,24 @@ class Endpoint:
 
     def __init__(
         self,
-        handler: HandshakeHandler,
+        routes: Routes,
         certificates: CertificateStore,
         settings: EndpointSettings,
         observer: Observer,
         *,
         clock: Clock = time.monotonic,
-        introductions: IntroductionHandler | None = None,
-        statements: StatementHandler | None = None,
     ) -> None:
         self._settings = settings
         self._observer = observer
         self._clock = clock
         self._gate = Gate(settings.limits, clock)
         self._context = certificates.build_listener(settings.minimum_tls)
-        self._routes = self._build_routes(handler, introductions, statements)
+        self._routes = routes
         self._http: web.Server | None = None
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
         self._open: set[Connection] = set()
-
-    def _build_routes(
-        self,
-        handler: HandshakeHandler,
-        introductions: IntroductionHandler | None,
-        statements: StatementHandler | None,
-    ) -> Mapping[str, Mapping[str, Route]]:
-        settings = self._settings
-        route = HandshakeRoute(
-            handler,
-            settings.body,
-            uniform=settings.refusals == "Uniform",
-            handler_seconds=settings.handler_seconds,
-        )
-        routes: dict[str, Mapping[str, Route]] = {HANDSHAKE_PATH: {"POST": route}}
-        if introductions is not None:
-            routes |= build_introduction_routes(introductions, settings.body, settings.handler_seconds)
-        if statements is not None:
-            routes[AUTHORITY_PATH] = {"GET": StatementRoute(statements)}
-        return routes
 
     @property
     def connections(self) -> int:
@@ -253,7 +209,7 @@ class Endpoint:
         if count_head_bytes(request) > self._settings.connection.max_head_bytes:
             raise Refusal(Reason.DOCUMENT_TOO_LARGE)
         path, asked, _ = request.raw_path.partition("?")
-        methods = self._routes.get(path if path in _WITH_QUERY or not asked else request.raw_path)
+        methods = self._routes.get(path if path in WITH_QUERY or not asked else request.raw_path)
         if methods is None:
             raise Refusal(Reason.NOT_FOUND)
         route = methods.get(request.method)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bilateral.exchange.connection import ConnectionSettings
-from bilateral.exchange.server import EndpointSettings
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.protocol.signatures import SigningKey
 
 from .running import envelope_of

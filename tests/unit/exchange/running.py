@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from bilateral.exchange.server import Endpoint, EndpointSettings
+from bilateral.exchange.routes import build_partner_routes
+from bilateral.exchange.server import Endpoint
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.acceptance import Pin, Terms, accept_envelope
 from bilateral.protocol.handshake import Envelope, build_envelope
@@ -91,7 +93,9 @@ async def running(
     store = CertificateStore()
     store.replace({"trust.example": credentials.pair("trust.example")})
     judge, counts = judge or Judge(), Counts()
-    endpoint = Endpoint(judge, store, settings or EndpointSettings(), counts, clock=clock)
+    settings = settings or EndpointSettings()
+    routes = build_partner_routes(judge, settings)
+    endpoint = Endpoint(routes, store, settings, counts, clock=clock)
     port = await endpoint.start("127.0.0.1", 0)
     try:
         yield Running(endpoint, port, judge, counts, store, credentials.trust())

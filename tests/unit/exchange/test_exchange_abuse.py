@@ -14,7 +14,7 @@ import pytest
 from bilateral.exchange.connection import ConnectionSettings
 from bilateral.exchange.limits import LimitSettings
 from bilateral.exchange.requests import BodySettings
-from bilateral.exchange.server import EndpointSettings
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.protocol.reasons import Reason
 from bilateral.protocol.signatures import SigningKey
 

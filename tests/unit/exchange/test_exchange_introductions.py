@@ -12,7 +12,9 @@ import pytest
 from bilateral.exchange.client import CertificateAuthority, Outbound, Target
 from bilateral.exchange.errors import OutboundError, Refusal
 from bilateral.exchange.paths import INTRODUCTION_STATUS_PATH, INTRODUCTIONS_PATH
-from bilateral.exchange.server import Endpoint, EndpointSettings
+from bilateral.exchange.routes import build_partner_routes
+from bilateral.exchange.server import Endpoint
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.errors import (
     AddressMismatch,
@@ -94,9 +96,9 @@ async def open_desk(
     store = CertificateStore()
     store.replace({"trust.example": credentials.pair("trust.example")})
     desk, counts = Desk(), Counts()
-    endpoint = Endpoint(
-        Judge(), store, settings or EndpointSettings(), counts, introductions=desk if serving else None
-    )
+    settings = settings or EndpointSettings()
+    routes = build_partner_routes(Judge(), settings, introductions=desk if serving else None)
+    endpoint = Endpoint(routes, store, settings, counts)
     port = await endpoint.start("127.0.0.1", 0)
     target = Target(f"https://trust.example:{port}", CertificateAuthority(credentials.pem), "t0ken")
     try:

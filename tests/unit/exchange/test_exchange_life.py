@@ -9,7 +9,9 @@ import pytest
 
 from bilateral.exchange.client import CertificateAuthority, Outbound, Target
 from bilateral.exchange.destinations import Destinations
-from bilateral.exchange.server import Endpoint, EndpointSettings
+from bilateral.exchange.routes import build_partner_routes
+from bilateral.exchange.server import Endpoint
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.handshake import Envelope, parse_envelope
 
@@ -72,7 +74,7 @@ async def test_an_endpoint_is_started_once(credentials: Credentials) -> None:
 
 async def test_a_taken_address_is_an_error(credentials: Credentials) -> None:
     async with running(credentials) as run:
-        second = Endpoint(run.judge, run.store, EndpointSettings(), run.counts)
+        second = Endpoint({}, run.store, EndpointSettings(), run.counts)
         with pytest.raises(OSError):  # noqa: PT011 - the kernel's words
             await second.start("127.0.0.1", run.port)
         await second.stop()
@@ -92,7 +94,8 @@ def has_ipv6() -> bool:
 async def test_ipv6_is_served_and_asked(listen: str, credentials: Credentials) -> None:
     judge, counts, store = Judge(anchors={THEM: KEY.public_key}), Counts(), CertificateStore()
     store.replace({"[::1]": credentials.pair("::1")})
-    endpoint = Endpoint(judge, store, EndpointSettings(), counts)
+    settings = EndpointSettings()
+    endpoint = Endpoint(build_partner_routes(judge, settings), store, settings, counts)
     port = await endpoint.start(listen, 0)
     try:
         client = Outbound(Destinations.parse(["::1"]))

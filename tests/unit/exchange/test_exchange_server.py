@@ -12,7 +12,7 @@ import pytest
 from bilateral.exchange.client import CertificateAuthority, Outbound, OutboundSettings, Target
 from bilateral.exchange.destinations import Destinations
 from bilateral.exchange.errors import OutboundError, Refusal
-from bilateral.exchange.server import EndpointSettings
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.protocol.errors import (
     PeerNotPinned,
     PeerStale,

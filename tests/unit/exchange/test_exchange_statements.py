@@ -12,7 +12,9 @@ import pytest
 
 from bilateral.exchange.client import CertificateAuthority, Outbound, Target
 from bilateral.exchange.errors import OutboundError, Refusal
-from bilateral.exchange.server import Endpoint, EndpointSettings
+from bilateral.exchange.routes import build_partner_routes
+from bilateral.exchange.server import Endpoint
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.authority_statement import MAX_STATEMENT_BYTES
 from bilateral.protocol.reasons import Reason
@@ -54,7 +56,8 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     store, judge, counts, shelf = CertificateStore(), Judge(), Counts(), Shelf()
     store.replace({"trust.example": credentials.pair("trust.example")})
-    endpoint = Endpoint(judge, store, settings or EndpointSettings(), counts, statements=shelf)
+    settings = settings or EndpointSettings()
+    endpoint = Endpoint(build_partner_routes(judge, settings, statements=shelf), store, settings, counts)
     port = await endpoint.start("127.0.0.1", 0)
     try:
         yield Serving(endpoint, port, judge, counts, store, credentials.trust(), shelf)

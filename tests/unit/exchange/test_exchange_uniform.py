@@ -8,7 +8,7 @@ import pytest
 
 from bilateral.exchange.errors import Refusal
 from bilateral.exchange.handshakes import UNIFORM_REASONS
-from bilateral.exchange.server import EndpointSettings
+from bilateral.exchange.settings import EndpointSettings
 from bilateral.protocol.errors import (
     AddressMismatch,
     ClockSkewExceeded,
