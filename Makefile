@@ -74,9 +74,9 @@ lock: install  ## Resolve the dependencies anew into requirements/*.lock
 	@$(PYTHON) -m venv .cache/lock
 	@.cache/lock/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	.cache/lock/bin/uv pip compile --quiet --system-certs --no-header --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-	  --extra operator --group dev pyproject.toml --output-file requirements/dev.lock
+	  --extra operator --extra postgresql --group dev pyproject.toml --output-file requirements/dev.lock
 	.cache/lock/bin/uv pip compile --quiet --system-certs --no-header --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-	  --extra operator --constraint requirements/dev.lock pyproject.toml --output-file requirements/operator.lock
+	  --extra operator --extra postgresql --constraint requirements/dev.lock pyproject.toml --output-file requirements/operator.lock
 
 clean:  ## Remove .venv and everything generated here (the cache of built programs stays)
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
