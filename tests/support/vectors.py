@@ -20,6 +20,7 @@ VARIABLE = "BILATERAL_VECTORS"
 SETS = (
     "chio/canonical/v1.json",
     "chio/hashing/v1.json",
+    "chio/receipt/v1.json",
     "chio/signing/v1.json",
     "jcs/testdata/input",
     "jcs/testdata/output",

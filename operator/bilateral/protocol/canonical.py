@@ -33,6 +33,7 @@ __all__ = [
     "Limits",
     "canonical_bytes",
     "canonical_string",
+    "older_canonical_bytes",
     "parse_json",
     "require_signable",
     "sha256_hex",
@@ -62,6 +63,17 @@ def canonical_bytes(value: JSON) -> bytes:
         raise MalformedDocument("lone-surrogate") from None
     except RecursionError:
         raise MalformedDocument("too-deep") from None
+
+
+def older_canonical_bytes(value: JSON) -> bytes | None:
+    """The bytes that older chio signs for ``value``, where they are others; else ``None``.
+
+    It escapes U+007F to U+009F, which RFC 8785 leaves as they are. They stand in strings only, and the
+    order of members is that of the names unescaped: so replacing them is all that is to be done.
+    """
+    text = canonical_bytes(value).decode()
+    escaped = _AMBIGUOUS_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return None if escaped == text else escaped.encode()
 
 
 def canonical_string(text: str) -> str:

@@ -15,6 +15,7 @@
     ├── MissingTrustAnchor       first contact, and no person has vouched for the key
     ├── UnexpectedPeerKey        a key other than the anchored or pinned one
     ├── UnexpectedSigner         a signed document by another key than the one asked for
+    ├── ParameterHashMismatch    a receipt whose parameters are not the ones that it names
     ├── ReplayedEnvelope         seen before, or older than one seen before
     ├── PeerStale                pinned once, but past its deadline
     └── PeerNotPinned            never pinned
@@ -172,6 +173,15 @@ class UnexpectedSigner(ProtocolError):
         super().__init__(f"document is signed by an unexpected key; expected {expected}, got {actual}")
         self.expected = expected
         self.actual = actual
+
+
+class ParameterHashMismatch(ProtocolError):
+    """A receipt whose ``parameter_hash`` is not that of its parameters."""
+
+    reason = Reason.PARAMETER_HASH_MISMATCH
+
+    def __init__(self) -> None:
+        super().__init__("the receipt's parameter hash is not that of its parameters")
 
 
 class ReplayedEnvelope(ProtocolError):

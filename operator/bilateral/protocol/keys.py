@@ -4,7 +4,13 @@
 """
 
 from bilateral.protocol.publickey import PUBLIC_KEY_BYTES, PublicKey, parse_public_key, parse_wire_key
-from bilateral.protocol.signatures import SIGNATURE_BYTES, SigningKey, parse_signature, verify_signature
+from bilateral.protocol.signatures import (
+    SIGNATURE_BYTES,
+    SigningKey,
+    parse_signature,
+    verify_canonical,
+    verify_signature,
+)
 
 __all__ = [
     "PUBLIC_KEY_BYTES",
@@ -14,5 +20,6 @@ __all__ = [
     "parse_public_key",
     "parse_signature",
     "parse_wire_key",
+    "verify_canonical",
     "verify_signature",
 ]

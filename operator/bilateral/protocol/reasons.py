@@ -140,6 +140,11 @@ class Reason(StrEnum):
     NEEDS_ATTENTION = "NeedsAttention"
     ENVELOPE_ACCEPTED = "EnvelopeAccepted"
 
+    # Receipts and activation exchanges.
+    PARAMETER_HASH_MISMATCH = "ParameterHashMismatch"
+    ACTIVATION_INVALID = "ActivationInvalid"
+    ACTIVATION_EXPIRED = "ActivationExpired"
+
     # Asking a partner: what we saw on the way, never what the other side said.
     DESTINATION_REFUSED = "DestinationRefused"
     NAME_NOT_RESOLVED = "NameNotResolved"
@@ -150,6 +155,16 @@ class Reason(StrEnum):
     ANSWER_TOO_LARGE = "AnswerTooLarge"
     REFUSED_BY_PARTNER = "RefusedByPartner"
     INTERNAL_ERROR = "InternalError"
+
+    # The ledger.
+    LEDGER_MISCONFIGURED = "LedgerMisconfigured"
+    LEDGER_UNAVAILABLE = "LedgerUnavailable"
+    LEDGER_LOCKED = "LedgerLocked"
+    LEDGER_FULL = "LedgerFull"
+    LEDGER_READ_ONLY = "LedgerReadOnly"
+    LEDGER_DAMAGED = "LedgerDamaged"
+    LEDGER_INCOMPATIBLE = "LedgerIncompatible"
+    LEDGER_CONFLICT = "LedgerConflict"
 
     @property
     def kebab(self) -> str:

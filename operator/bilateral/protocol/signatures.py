@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
 
+from bilateral.protocol.canonical import JSON, canonical_bytes, older_canonical_bytes
 from bilateral.protocol.errors import InvalidSignature, MalformedDocument, MalformedKey
 from bilateral.protocol.publickey import PublicKey
 
@@ -54,6 +55,21 @@ def verify_signature(key: PublicKey, message: bytes, signature: bytes) -> None:
         crypto_sign_open(signature + message, key.raw)
     except BadSignatureError:
         raise InvalidSignature from None
+
+
+def verify_canonical(key: PublicKey, value: JSON, signature: bytes) -> None:
+    """Verify a signature over the canonical JSON of a chio value, in either style of escapes.
+
+    Both styles are texts of the same one value. For values in chio's own form, whose texts others choose;
+    a document of ours has no character that the styles differ in. Raises :class:`InvalidSignature`.
+    """
+    try:
+        verify_signature(key, canonical_bytes(value), signature)
+    except InvalidSignature:
+        older = older_canonical_bytes(value)
+        if older is None:
+            raise
+        verify_signature(key, older, signature)
 
 
 class SigningKey:
