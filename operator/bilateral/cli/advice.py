@@ -319,6 +319,38 @@ ADVICE: Mapping[Reason, Advice] = {
         "their endpoint refused our envelope",
         "Theirs: their status names the cause; compare kernel ids and keys on both sides.",
     ),
+    # The ledger.
+    Reason.LEDGER_MISCONFIGURED: Advice(
+        "the ledger's URL cannot be used, or the driver for it is not installed",
+        "Yours: sqlite:///folder/ledger.db or postgresql://…; for the latter install bilateral[postgresql].",
+    ),
+    Reason.LEDGER_UNAVAILABLE: Advice(
+        "the ledger cannot be reached, so nothing can be decided",
+        "Yours: see that its volume is mounted, or that the PostgreSQL server runs and lets us in.",
+    ),
+    Reason.LEDGER_LOCKED: Advice(
+        "somebody else held the ledger for longer than we wait",
+        "Yours, if it repeats: find who holds it; an SQLite ledger is for one replica.",
+    ),
+    Reason.LEDGER_FULL: Advice(
+        "the ledger has no room left, so nothing can be decided", "Yours: make its volume or disk larger."
+    ),
+    Reason.LEDGER_READ_ONLY: Advice(
+        "the ledger may be read but not written, so nothing can be decided",
+        "Yours: give the user the right to write; of a PostgreSQL cluster, name the primary.",
+    ),
+    Reason.LEDGER_DAMAGED: Advice(
+        "the ledger holds what was not written to it",
+        "Yours: run bilateral ledger verify, keep the file as it is, and restore a copy that verifies.",
+    ),
+    Reason.LEDGER_INCOMPATIBLE: Advice(
+        "the database at the ledger's URL is no ledger, or one of a newer version",
+        "Yours: correct the URL, or run the version that migrated it.",
+    ),
+    Reason.LEDGER_CONFLICT: Advice(
+        "the ledger holds something that contradicts what was to be recorded",
+        "Yours: another replica may have been faster; if it repeats, run bilateral ledger verify.",
+    ),
     Reason.INTERNAL_ERROR: Advice("the operator failed at this object; it will try again", _LOOK_AT_LOG),
     # Identities, services and introductions.
     Reason.ISSUED: Advice("the certificate is signed and in date"),
