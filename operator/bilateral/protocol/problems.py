@@ -108,6 +108,7 @@ _TABLE: Final[Mapping[Reason, tuple[int, str, str]]] = {
     Reason.TOO_MANY_PENDING: (429, "Too many pending", "too many of your requests wait to be approved"),
     Reason.REQUEST_TIMEOUT: (408, "Request timeout", "the request did not arrive in time"),
     Reason.UNAUTHORIZED_BEARER: (401, "Unauthorized bearer", "the bearer token is missing or not accepted"),
+    Reason.FORBIDDEN: (403, "Forbidden", "the cluster's roles do not allow you this"),
     Reason.NOT_FOUND: (404, "Not found", "nothing is served under this path"),
     Reason.METHOD_NOT_ALLOWED: (405, "Method not allowed", "the path does not take this method"),
     Reason.REFUSED: (403, "Refused", "the request is refused"),

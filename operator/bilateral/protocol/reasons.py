@@ -36,6 +36,7 @@ class Reason(StrEnum):
     TOO_MANY_REQUESTS = "TooManyRequests"
     REQUEST_TIMEOUT = "RequestTimeout"
     UNAUTHORIZED_BEARER = "UnauthorizedBearer"
+    FORBIDDEN = "Forbidden"
     NOT_FOUND = "NotFound"
     METHOD_NOT_ALLOWED = "MethodNotAllowed"
     REFUSED = "Refused"
