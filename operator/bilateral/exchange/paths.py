@@ -1,4 +1,4 @@
-"""The paths of the federation endpoint, which server and client share (``exchange.md``)."""
+"""The paths of the federation endpoint and the control endpoint, which server and client share (``exchange.md``)."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ HANDSHAKE_PATH: Final = "/v1/federation/handshake"
 AUTHORITY_PATH: Final = "/v1/federation/authority"
 INTRODUCTIONS_PATH: Final = "/v1/federation/introductions"
 INTRODUCTION_STATUS_PATH: Final = "/v1/federation/introductions/status"
+
+EVALUATE_PATH: Final = "/v1/federation/policies/evaluate"
+POLICIES_PATH: Final = "/v1/federation/policies"
+REVOCATIONS_PATH: Final = "/v1/revocations"

@@ -11,14 +11,20 @@ from bilateral.exchange.answers import Answer
 from bilateral.exchange.authority import StatementHandler, StatementRoute
 from bilateral.exchange.handshakes import HandshakeHandler, HandshakeRoute
 from bilateral.exchange.introductions import IntroductionHandler, build_introduction_routes
-from bilateral.exchange.paths import AUTHORITY_PATH, HANDSHAKE_PATH
+from bilateral.exchange.paths import (
+    AUTHORITY_PATH,
+    EVALUATE_PATH,
+    HANDSHAKE_PATH,
+    POLICIES_PATH,
+    REVOCATIONS_PATH,
+)
 from bilateral.exchange.settings import EndpointSettings
 
 Route: TypeAlias = Callable[[web.BaseRequest], Awaitable[Answer]]
 Routes: TypeAlias = Mapping[str, Mapping[str, Route]]
 """Routes by path and method."""
 
-WITH_QUERY: Final = frozenset({AUTHORITY_PATH})
+WITH_QUERY: Final = frozenset({AUTHORITY_PATH, EVALUATE_PATH, POLICIES_PATH, REVOCATIONS_PATH})
 """Everywhere else a query is another path, and there is nothing."""
 
 
