@@ -146,6 +146,15 @@ class Reason(StrEnum):
     ACTIVATION_INVALID = "ActivationInvalid"
     ACTIVATION_EXPIRED = "ActivationExpired"
 
+    # Revocation feeds.
+    EQUIVOCATION = "Equivocation"
+    FEED_OF_ANOTHER = "FeedOfAnother"
+    FEED_SIGNER_UNKNOWN = "FeedSignerUnknown"
+    FEED_ENTRY_INVALID = "FeedEntryInvalid"
+    FEED_TOO_LARGE = "FeedTooLarge"
+    FEED_INCOMPLETE = "FeedIncomplete"
+    INVALID_PROOF = "InvalidProof"
+
     # Asking a partner: what we saw on the way, never what the other side said.
     DESTINATION_REFUSED = "DestinationRefused"
     NAME_NOT_RESOLVED = "NameNotResolved"
