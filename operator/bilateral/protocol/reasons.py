@@ -179,6 +179,27 @@ class Reason(StrEnum):
     FEED_INCOMPLETE = "FeedIncomplete"
     INVALID_PROOF = "InvalidProof"
 
+    # Capabilities and their chains.
+    MALFORMED_CAPABILITY = "MalformedCapability"
+    UNSUPPORTED_KEY_ALGORITHM = "UnsupportedKeyAlgorithm"
+    UNSUPPORTED_CAPABILITY = "UnsupportedCapability"
+    DUPLICATE_GRANT = "DuplicateGrant"
+    DELEGATION_TOO_DEEP = "DelegationTooDeep"
+    ANCESTOR_MISSING = "AncestorMissing"
+    DELEGATION_MISSING = "DelegationMissing"
+    DELEGATION_OUT_OF_ORDER = "DelegationOutOfOrder"
+    DELEGATION_BROKEN = "DelegationBroken"
+    FOREIGN_ISSUER = "ForeignIssuer"
+    CAPABILITY_SIGNATURE_INVALID = "CapabilitySignatureInvalid"
+    LINK_SIGNATURE_INVALID = "LinkSignatureInvalid"
+    CAPABILITY_NOT_YET_VALID = "CapabilityNotYetValid"
+    CAPABILITY_EXPIRED = "CapabilityExpired"
+    DELEGATION_TIME_INVALID = "DelegationTimeInvalid"
+    CAPABILITY_WIDENED = "CapabilityWidened"
+    DELEGATION_NOT_PERMITTED = "DelegationNotPermitted"
+    ATTENUATION_NOT_APPLIED = "AttenuationNotApplied"
+    SCOPE_BINDING_INVALID = "ScopeBindingInvalid"
+
     # Asking a partner: what we saw on the way, never what the other side said.
     DESTINATION_REFUSED = "DestinationRefused"
     NAME_NOT_RESOLVED = "NameNotResolved"
