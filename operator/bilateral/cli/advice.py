@@ -418,6 +418,18 @@ ADVICE: Mapping[Reason, Advice] = {
         "their statement is past its end, and no newer one came",
         "Theirs: look at their operator, which signs it anew; we keep asking.",
     ),
+    # Receipts and activation exchanges.
+    Reason.PARAMETER_HASH_MISMATCH: Advice(
+        "the receipt names another hash than that of the parameters in it",
+        "Theirs: look at the kernel that signed it; the receipt proves nothing.",
+    ),
+    Reason.ACTIVATION_INVALID: Advice(
+        "the activation exchange breaks a rule of its kind", "Theirs: build it anew, and sign it again."
+    ),
+    Reason.ACTIVATION_EXPIRED: Advice(
+        "the activation exchange is past its end, or not yet in force",
+        "Theirs: build it anew; if it is new, compare the clocks of both sides.",
+    ),
 }
 """Every reason of the closed list."""
 

@@ -16,6 +16,8 @@
     ├── UnexpectedPeerKey        a key other than the anchored or pinned one
     ├── UnexpectedSigner         a signed document by another key than the one asked for
     ├── ParameterHashMismatch    a receipt whose parameters are not the ones that it names
+    ├── ActivationInvalid        an activation exchange that breaks rules of its kind
+    ├── ActivationExpired        an activation exchange that is not, or no longer, in force
     ├── ReplayedEnvelope         seen before, or older than one seen before
     ├── PeerStale                pinned once, but past its deadline
     └── PeerNotPinned            never pinned
@@ -182,6 +184,29 @@ class ParameterHashMismatch(ProtocolError):
 
     def __init__(self) -> None:
         super().__init__("the receipt's parameter hash is not that of its parameters")
+
+
+class ActivationInvalid(ProtocolError):
+    """An activation exchange that breaks rules: ``faults`` are all of them, as member and rule (ours)."""
+
+    reason = Reason.ACTIVATION_INVALID
+
+    def __init__(self, faults: tuple[tuple[str, str], ...]) -> None:
+        super().__init__("; ".join(f"{member} {rule}" for member, rule in faults))
+        self.faults = faults
+
+
+class ActivationExpired(ProtocolError):
+    """An activation exchange outside ``issued_at <= now < expires_at``; all are Unix seconds."""
+
+    reason = Reason.ACTIVATION_EXPIRED
+
+    def __init__(self, issued_at: int, expires_at: int, now: int) -> None:
+        word = "not yet in force" if now < issued_at else "past its end"
+        super().__init__(f"the activation exchange is {word}")
+        self.issued_at = issued_at
+        self.expires_at = expires_at
+        self.now = now
 
 
 class ReplayedEnvelope(ProtocolError):

@@ -28,16 +28,23 @@ from enum import StrEnum
 from typing import Final
 
 from bilateral.protocol.canonical import canonical_bytes, require_signable, sha256_hex
+from bilateral.protocol.capabilities.members import (
+    read_boolean,
+    read_integer,
+    read_key,
+    read_list,
+    read_object,
+    read_signature,
+    read_text,
+)
 from bilateral.protocol.errors import MalformedDocument, ParameterHashMismatch, UnexpectedSigner, WeakKey
-from bilateral.protocol.numbers import SAFE_INTEGER_MAX
-from bilateral.protocol.publickey import PublicKey, parse_wire_key
-from bilateral.protocol.signatures import SigningKey, parse_signature, verify_canonical
+from bilateral.protocol.publickey import PublicKey
+from bilateral.protocol.signatures import SigningKey, verify_canonical
 from bilateral.protocol.strictjson import JSON, Limits, parse_json
 
 RECEIPT_LIMITS: Final = Limits(max_bytes=256 * 1024, max_depth=32, max_members=8_192, max_values=32_768)
 PARAMETER_LIMITS: Final = Limits(max_bytes=128 * 1024, max_depth=24, max_members=4_096, max_values=16_384)
 """The parameters of a call, so that the receipt around them is still within its own limits."""
-MAX_TEXT: Final = 4_096
 MAX_EVIDENCE: Final = 256
 
 _REQUIRED: Final = frozenset(
@@ -85,7 +92,7 @@ _DECISION_MEMBERS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReceiptDecision:
     """The decision: ``reason`` with every verdict but ``allow``, ``guard`` with ``deny``."""
 
     verdict: Verdict
@@ -129,7 +136,7 @@ class ReceiptBody:
     tool_name: str
     parameters: JSON
     parameter_hash: str
-    outcome: Outcome
+    decision: ReceiptDecision
     content_hash: str
     policy_hash: str
     kernel_key: PublicKey
@@ -147,7 +154,7 @@ class ReceiptBody:
             "tool_server": self.tool_server,
             "tool_name": self.tool_name,
             "action": {"parameters": self.parameters, "parameter_hash": self.parameter_hash},
-            "decision": self.outcome.to_members(),
+            "decision": self.decision.to_members(),
             "content_hash": self.content_hash,
             "policy_hash": self.policy_hash,
             "kernel_key": self.kernel_key.hex,
@@ -243,92 +250,63 @@ def verify_receipt(receipt: Receipt, *, kernel_key: PublicKey | None) -> None:
 
 
 def parse_receipt(document: bytes | JSON) -> Receipt:
-    """Read a receipt without verifying it; :class:`MalformedDocument` for what is none."""
+    """Read a receipt without verifying it.
+
+    Raises :class:`MalformedDocument` for what is none, :class:`UnsupportedKeyAlgorithm` for chio's other
+    kinds of keys.
+    """
     value = parse_json(document, RECEIPT_LIMITS) if isinstance(document, bytes) else document
-    members = _object(value, "not-an-object", _REQUIRED, _OPTIONAL)
-    action = _object(members["action"], "action", frozenset({"parameters", "parameter_hash"}))
+    members = read_object(value, "not-an-object", _REQUIRED, _OPTIONAL)
+    action = read_object(members["action"], "action", frozenset({"parameters", "parameter_hash"}))
     if members.get("algorithm", "ed25519") != "ed25519":
         raise MalformedDocument("algorithm")
-    tenant_id = members.get("tenant_id")
     if "metadata" in members and members["metadata"] is None:
         raise MalformedDocument("metadata")
-    if "tenant_id" in members and tenant_id is None:
-        raise MalformedDocument("tenant-id")
-    timestamp = members["timestamp"]
-    if type(timestamp) is not int or not 0 <= timestamp <= SAFE_INTEGER_MAX:
-        raise MalformedDocument("timestamp")
-    identifier = _text(members["id"], "id")
-    if not identifier:
-        raise MalformedDocument("id")
     body = ReceiptBody(
-        id=identifier,
-        timestamp=timestamp,
-        capability_id=_text(members["capability_id"], "capability-id"),
-        tool_server=_text(members["tool_server"], "tool-server"),
-        tool_name=_text(members["tool_name"], "tool-name"),
+        id=read_text(members["id"], "id"),
+        timestamp=read_integer(members["timestamp"], "timestamp"),
+        capability_id=read_text(members["capability_id"], "capability-id", minimum=0),
+        tool_server=read_text(members["tool_server"], "tool-server", minimum=0),
+        tool_name=read_text(members["tool_name"], "tool-name", minimum=0),
         parameters=action["parameters"],
-        parameter_hash=_text(action["parameter_hash"], "parameter-hash"),
-        outcome=_parse_outcome(members["decision"]),
-        content_hash=_text(members["content_hash"], "content-hash"),
-        policy_hash=_text(members["policy_hash"], "policy-hash"),
-        kernel_key=parse_wire_key(_text(members["kernel_key"], "public-key")),
-        evidence=_parse_evidence(members.get("evidence", [])),
+        parameter_hash=read_text(action["parameter_hash"], "parameter-hash", minimum=0),
+        decision=_parse_decision(members["decision"]),
+        content_hash=read_text(members["content_hash"], "content-hash", minimum=0),
+        policy_hash=read_text(members["policy_hash"], "policy-hash", minimum=0),
+        kernel_key=read_key(members["kernel_key"], "kernel_key"),
+        evidence=read_list(members.get("evidence", []), "evidence", MAX_EVIDENCE, _parse_evidence),
         metadata=members.get("metadata"),
         trust_level=_parse_trust_level(members.get("trust_level", TrustLevel.MEDIATED.value)),
-        tenant_id=None if tenant_id is None else _text(tenant_id, "tenant-id"),
+        tenant_id=_optional_text(members, "tenant_id"),
     )
-    return Receipt(body, parse_signature(_text(members["signature"], "signature")))
+    return Receipt(body, read_signature(members["signature"]))
 
 
-def _parse_outcome(value: JSON) -> Outcome:
+def _parse_decision(value: JSON) -> ReceiptDecision:
     if not isinstance(value, dict) or value.get("verdict") not in tuple(Verdict):
         raise MalformedDocument("decision")
     verdict = Verdict(str(value["verdict"]))
-    members = _object(value, "decision", _DECISION_MEMBERS[verdict])
-    reason, guard = members.get("reason"), members.get("guard")
-    return Outcome(
-        verdict,
-        None if reason is None else _text(reason, "decision"),
-        None if guard is None else _text(guard, "decision"),
+    members = read_object(value, "decision", _DECISION_MEMBERS[verdict])
+    return ReceiptDecision(verdict, _optional_text(members, "reason"), _optional_text(members, "guard"))
+
+
+def _parse_evidence(value: JSON) -> GuardEvidence:
+    members = read_object(value, "evidence", frozenset({"guard_name", "verdict"}), frozenset({"details"}))
+    return GuardEvidence(
+        read_text(members["guard_name"], "evidence", minimum=0),
+        read_boolean(members["verdict"], "evidence"),
+        _optional_text(members, "details"),
     )
 
 
-def _parse_evidence(value: JSON) -> tuple[GuardEvidence, ...]:
-    if not isinstance(value, list) or len(value) > MAX_EVIDENCE:
-        raise MalformedDocument("evidence")
-    found = []
-    for entry in value:
-        members = _object(entry, "evidence", frozenset({"guard_name", "verdict"}), frozenset({"details"}))
-        verdict = members["verdict"]
-        if type(verdict) is not bool:
-            raise MalformedDocument("evidence")
-        details = _text(members["details"], "evidence") if "details" in members else None
-        found.append(GuardEvidence(_text(members["guard_name"], "evidence"), verdict, details))
-    return tuple(found)
+def _optional_text(members: dict[str, JSON], name: str) -> str | None:
+    return read_text(members[name], name.replace("_", "-"), minimum=0) if name in members else None
 
 
 def _parse_trust_level(value: JSON) -> TrustLevel:
     if value not in tuple(TrustLevel):
         raise MalformedDocument("trust-level")
     return TrustLevel(str(value))
-
-
-def _object(
-    value: JSON, cause: str, required: frozenset[str], optional: frozenset[str] = frozenset()
-) -> dict[str, JSON]:
-    if not isinstance(value, dict):
-        raise MalformedDocument(cause)
-    if required - value.keys():
-        raise MalformedDocument("missing-member")
-    if value.keys() - required - optional:
-        raise MalformedDocument("unknown-member")
-    return value
-
-
-def _text(value: JSON, cause: str) -> str:
-    if type(value) is not str or len(value) > MAX_TEXT:
-        raise MalformedDocument(cause)
-    return value
 
 
 def _require_parameter_hash(body: ReceiptBody) -> None:

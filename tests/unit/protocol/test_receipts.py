@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bilateral.protocol.canonical import JSON, canonical_bytes
+from bilateral.protocol.capabilities.errors import UnsupportedKeyAlgorithm
 from bilateral.protocol.errors import (
     DocumentTooLarge,
     InvalidSignature,
@@ -23,8 +24,8 @@ from bilateral.protocol.errors import (
 from bilateral.protocol.keys import SigningKey
 from bilateral.protocol.receipts import (
     GuardEvidence,
-    Outcome,
     ReceiptBody,
+    ReceiptDecision,
     TrustLevel,
     Verdict,
     hash_parameters,
@@ -45,7 +46,7 @@ BODY = ReceiptBody(
     tool_name="file_read",
     parameters={"path": "/docs", "ratio": 0.5},
     parameter_hash=hash_parameters({"path": "/docs", "ratio": 0.5}),
-    outcome=Outcome(Verdict.DENY, "no", "guard"),
+    decision=ReceiptDecision(Verdict.DENY, "no", "guard"),
     content_hash="00",
     policy_hash="policy-1",
     kernel_key=KEY_A.public_key,
@@ -76,7 +77,7 @@ def test_chio_receipt(case: dict[str, Any]) -> None:
     assert canonical_bytes(receipt.body.to_members()).decode() == case["receipt_body_canonical_json"]
     assert receipt.to_members() == case["receipt"]
     expected = case["expected"]
-    assert receipt.body.outcome.verdict == expected["decision"]
+    assert receipt.body.decision.verdict == expected["decision"]
     hash_holds = receipt.body.parameter_hash == hash_parameters(receipt.body.parameters)
     assert hash_holds is expected["parameter_hash_valid"]
     if not expected["signature_valid"]:
@@ -133,8 +134,8 @@ def test_what_was_signed_is_read_again() -> None:
         ({"extra": 1}, MalformedDocument),
         ({"receipt_kind": "mediated_decision"}, MalformedDocument),
         ({"algorithm": "p256"}, MalformedDocument),
-        ({"kernel_key": "p256:04" + "00" * 64}, MalformedDocument),
-        ({"signature": "p256:3000"}, MalformedDocument),
+        ({"kernel_key": "p256:04" + "00" * 64}, UnsupportedKeyAlgorithm),
+        ({"signature": "p256:3000"}, UnsupportedKeyAlgorithm),
         ({"metadata": None}, MalformedDocument),
         ({"tenant_id": None}, MalformedDocument),
         ({"evidence": None}, MalformedDocument),
@@ -143,6 +144,7 @@ def test_what_was_signed_is_read_again() -> None:
         ({"trust_level": "certain"}, MalformedDocument),
         ({"decision": {"verdict": "allow", "reason": "x"}}, MalformedDocument),
         ({"decision": {"verdict": "deny", "reason": "x"}}, MalformedDocument),
+        ({"decision": {"verdict": "deny", "reason": None, "guard": "g"}}, MalformedDocument),
         ({"decision": {"verdict": "maybe"}}, MalformedDocument),
         ({"decision": "allow"}, MalformedDocument),
         ({"action": {"parameters": {}}}, MalformedDocument),
@@ -233,8 +235,8 @@ def test_both_styles_of_escapes_are_verified() -> None:
         ({"timestamp": 2**53}, MalformedDocument),
         ({"metadata": {"ratio": 0.5}}, MalformedDocument),
         ({"metadata": {"large": 2**53}}, MalformedDocument),
-        ({"outcome": Outcome(Verdict.DENY, "no guard")}, MalformedDocument),
-        ({"outcome": Outcome(Verdict.ALLOW, "reason")}, MalformedDocument),
+        ({"decision": ReceiptDecision(Verdict.DENY, "no guard")}, MalformedDocument),
+        ({"decision": ReceiptDecision(Verdict.ALLOW, "reason")}, MalformedDocument),
         ({"parameters": {"n": 2**53}, "parameter_hash": hash_parameters({"n": 2**53})}, MalformedDocument),
         ({"parameters": "\x80", "parameter_hash": hash_parameters("\x80")}, MalformedDocument),
         ({"tool_name": "x" * 5000}, MalformedDocument),
