@@ -144,6 +144,7 @@ class Reason(StrEnum):
     # Decisions about capabilities: the policy, the issuer, the scope, the evidence, the revocations.
     NO_POLICY = "NoPolicy"
     POLICY_CONFLICT = "PolicyConflict"
+    PARTNER_ID_MISMATCH = "PartnerIdMismatch"
     ISSUER_NOT_TRUSTED = "IssuerNotTrusted"
     ISSUER_EXPIRED = "IssuerExpired"
     ISSUER_RETIRED = "IssuerRetired"
@@ -164,6 +165,7 @@ class Reason(StrEnum):
     CAPABILITY_REVOKED = "CapabilityRevoked"
     REVOCATION_FEED_STALE = "RevocationFeedStale"
     REVOCATIONS_UNSIGNED = "RevocationsUnsigned"
+    AWAITING_FEED = "AwaitingFeed"
 
     # Receipts and activation exchanges.
     PARAMETER_HASH_MISMATCH = "ParameterHashMismatch"
