@@ -39,15 +39,10 @@ class LedgerError(Exception):
 
 
 class LedgerMisconfigured(LedgerError):
-    """The URL cannot be used; ``cause`` is a sentence of ours, without anything of the URL."""
+    """The URL cannot be used; ``code`` is what is expected, in words of ours."""
 
     reason = Reason.LEDGER_MISCONFIGURED
     what = "cannot be used"
-
-    def __init__(self, cause: str, place: str = "URL") -> None:
-        super().__init__(place, None)
-        self.args = (f"the ledger {place} {self.what}: {cause}",)
-        self.cause = cause
 
 
 class LedgerUnavailable(LedgerError):

@@ -1,0 +1,188 @@
+"""Is everything in the ledger as it was written? A report, defect by defect.
+
+The chain: every number once, from 1 to the head; every ``previous`` the hash before it; every hash that
+of its entry; every receipt named by its decision, unchanged, and no receipt beside. Our feeds: every leaf
+once, up to the head's size, every document's id the indexed one. And what the database itself finds wrong.
+
+A chain can be written anew as a whole by whoever may write the database, and its end can be cut off;
+``expected``, a link that was noted elsewhere, is what shows that. The work is done in parts, so that
+decisions go on meanwhile; what is added after the beginning is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bilateral.ledger.chain import GENESIS, entry_hash, parse_stored, receipt_of
+from bilateral.ledger.database import Row, Session
+from bilateral.ledger.records import Link
+from bilateral.protocol.canonical import sha256_hex
+
+PART = 1000
+MAX_DEFECTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One thing that is not as it was written: ``part`` of the ledger, where in it, and a word of ours."""
+
+    part: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found; ``defects`` lists at most :data:`MAX_DEFECTS` of ``defect_count``."""
+
+    head: Link
+    receipts: int
+    feed_entries: int
+    defects: tuple[Defect, ...]
+    defect_count: int
+
+    @property
+    def intact(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.defect_count == 0
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found so far."""
+
+    receipts: int = 0
+    feed_entries: int = 0
+    defects: list[Defect] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, part: str, where: object, what: str) -> None:
+        """Note one defect."""
+        self.count += 1
+        if len(self.defects) < MAX_DEFECTS:
+            self.defects.append(Defect(part, str(where), what))
+
+    def report(self, head: Link) -> Report:
+        """The report at the end."""
+        return Report(head, self.receipts, self.feed_entries, tuple(self.defects), self.count)
+
+
+@dataclass(slots=True)
+class ChainCheck:
+    """Walks the chain up to ``head``; ``expected`` must be one of its links."""
+
+    head: Link
+    expected: Link | None
+    findings: Findings
+    seq: int = 0
+    previous: str = GENESIS
+
+    def read_part(self, session: Session) -> list[Row]:
+        """The next rows, with their receipts; none at the end."""
+        return session.run(
+            "SELECT d.seq, d.previous, d.hash, d.body, r.id, r.document FROM ledger_decisions d "
+            "LEFT JOIN ledger_receipts r ON r.seq = d.seq WHERE d.seq > %s AND d.seq <= %s "
+            "ORDER BY d.seq LIMIT %s",
+            (self.seq, self.head.seq, PART),
+        )
+
+    def check_part(self, rows: Sequence[Row]) -> None:
+        """Check the rows that were read."""
+        for row in rows:
+            self.check(row)
+
+    def check(self, row: Row) -> None:
+        """Check one row against the one before it."""
+        seq, previous, digest, body, receipt_id, receipt = row
+        if not (isinstance(seq, int) and isinstance(digest, str) and isinstance(body, str)):
+            self.findings.add("decisions", self.seq + 1, "unreadable")
+            self.seq = seq if isinstance(seq, int) else self.head.seq
+            return
+        if seq != self.seq + 1:
+            self.findings.add("decisions", self.seq + 1, "missing")
+        elif previous != self.previous:
+            self.findings.add("decisions", seq, "previous-differs")
+        if entry_hash(seq, str(previous), body) != digest:
+            self.findings.add("decisions", seq, "hash-differs")
+        if self.expected is not None and seq == self.expected.seq and digest != self.expected.hash:
+            self.findings.add("decisions", seq, "not-the-expected")
+        self._check_receipt(seq, body, receipt_id, receipt)
+        self.seq, self.previous = seq, digest
+
+    def finish(self) -> None:
+        """Check that the chain ends with its head, and got as far as is expected."""
+        if (self.seq, self.previous) != (self.head.seq, self.head.hash):
+            self.findings.add("decisions", self.head.seq, "head-differs")
+        if self.expected is not None and self.expected.seq > self.head.seq:
+            self.findings.add("decisions", self.expected.seq, "cut-off")
+
+    def _check_receipt(self, seq: int, body: str, receipt_id: object, receipt: object) -> None:
+        content = parse_stored(body)
+        if content is None:
+            self.findings.add("decisions", seq, "unreadable")
+            return
+        named = receipt_of(content)
+        if named is None:
+            if receipt_id is not None:
+                self.findings.add("receipts", seq, "not-named")
+        elif not isinstance(receipt, str):
+            self.findings.add("receipts", seq, "missing")
+        elif (receipt_id, sha256_hex(receipt.encode())) != named:
+            self.findings.add("receipts", seq, "differs")
+        else:
+            self.findings.receipts += 1
+
+
+def check_edges(session: Session, head: Link, findings: Findings) -> None:
+    """Check what no decision leads to: entries past the head, and receipts without a decision."""
+    now = session.run("SELECT seq FROM ledger_chain WHERE id = 1")
+    for (seq,) in session.run("SELECT d.seq FROM ledger_decisions d WHERE d.seq < 1 LIMIT 100"):
+        findings.add("decisions", seq, "before-the-first")
+    for (seq,) in session.run(
+        "SELECT seq FROM ledger_decisions WHERE seq > %s ORDER BY seq LIMIT 100", (_number(now, head.seq),)
+    ):
+        findings.add("decisions", seq, "past-the-head")
+    for (seq,) in session.run(
+        "SELECT r.seq FROM ledger_receipts r LEFT JOIN ledger_decisions d ON d.seq = r.seq "
+        "WHERE d.seq IS NULL ORDER BY r.seq LIMIT 100"
+    ):
+        findings.add("receipts", seq, "without-decision")
+
+
+def read_feeds(session: Session) -> list[tuple[str, int]]:
+    """Our feeds and the sizes that their heads say."""
+    rows = session.run("SELECT kernel_id, size FROM ledger_feeds ORDER BY kernel_id")
+    return [(str(name), size if isinstance(size, int) else 0) for name, size in rows]
+
+
+def check_feed_part(session: Session, kernel_id: str, start: int, size: int, findings: Findings) -> int:
+    """Check the next entries of a feed; return where to go on, ``size`` at the end."""
+    rows = session.run(
+        "SELECT leaf, capability_id, document FROM ledger_feed_entries "
+        "WHERE kernel_id = %s AND leaf >= %s AND leaf < %s ORDER BY leaf LIMIT %s",
+        (kernel_id, start, size, PART),
+    )
+    for leaf, capability_id, stored in rows:
+        if leaf != start:
+            findings.add("feeds", f"{kernel_id} {start}", "missing")
+        document = parse_stored(stored) if isinstance(stored, str) else None
+        if document is None or document.get("capabilityId") != capability_id:
+            findings.add("feeds", f"{kernel_id} {leaf}", "differs")
+        findings.feed_entries += 1
+        start = leaf + 1 if isinstance(leaf, int) else size
+    if len(rows) < PART:
+        if start != size:
+            findings.add("feeds", f"{kernel_id} {start}", "missing")
+        if session.run(
+            "SELECT 1 FROM ledger_feed_entries e JOIN ledger_feeds f ON f.kernel_id = e.kernel_id "
+            "WHERE e.kernel_id = %s AND (e.leaf >= f.size OR e.leaf < 0) LIMIT 1",
+            (kernel_id,),
+        ):
+            findings.add("feeds", f"{kernel_id} {size}", "past-the-head")
+        return size
+    return start
+
+
+def _number(rows: list[Row], otherwise: int) -> int:
+    return rows[0][0] if rows and isinstance(rows[0][0], int) else otherwise
