@@ -56,6 +56,7 @@ _MODULES: Mapping[str, str] = {
     "did": "did",
     "key": "key",
     "layout": "layout",
+    "ledger": "ledger",
     "operator": "run",
 }
 """The module of :mod:`bilateral.cli` that has a command; there it is called as on the command line."""

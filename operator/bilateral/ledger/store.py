@@ -31,6 +31,7 @@ from bilateral.ledger.schema import is_current, migrate
 from bilateral.ledger.verification import (
     ChainCheck,
     Findings,
+    Flaw,
     Report,
     check_edges,
     check_feed_part,
@@ -204,7 +205,7 @@ class SQLLedger:
         """Check everything that is stored."""
         findings = Findings()
         if not await self._reader.run(lambda database: database.is_sound()):
-            findings.add("database", "file", "unsound")
+            findings.add("database", "file", Flaw.UNSOUND)
         head = await self._reader.read(decisions.read_head)
         chain = ChainCheck(head, expected, findings)
         while rows := await self._reader.read(chain.read_part):

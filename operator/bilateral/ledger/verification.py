@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from bilateral.ledger.chain import GENESIS, entry_hash, parse_stored, receipt_of
 from bilateral.ledger.database import Row, Session
@@ -23,13 +24,31 @@ PART = 1000
 MAX_DEFECTS = 100
 
 
+class Flaw(StrEnum):
+    """What can be wrong with one thing that is stored."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    HASH_DIFFERS = "hash-differs"
+    PREVIOUS_DIFFERS = "previous-differs"
+    HEAD_DIFFERS = "head-differs"
+    PAST_THE_HEAD = "past-the-head"
+    BEFORE_THE_FIRST = "before-the-first"
+    NOT_THE_EXPECTED = "not-the-expected"
+    CUT_OFF = "cut-off"
+    NOT_NAMED = "not-named"
+    DIFFERS = "differs"
+    WITHOUT_DECISION = "without-decision"
+    UNSOUND = "unsound"
+
+
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One thing that is not as it was written: ``part`` of the ledger, where in it, and a word of ours."""
+    """One thing that is not as it was written: ``part`` of the ledger, where in it, and what is wrong."""
 
     part: str
     where: str
-    what: str
+    what: Flaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +76,7 @@ class Findings:
     defects: list[Defect] = field(default_factory=list)
     count: int = 0
 
-    def add(self, part: str, where: object, what: str) -> None:
+    def add(self, part: str, where: object, what: Flaw) -> None:
         """Note one defect."""
         self.count += 1
         if len(self.defects) < MAX_DEFECTS:
@@ -96,40 +115,40 @@ class ChainCheck:
         """Check one row against the one before it."""
         seq, previous, digest, body, receipt_id, receipt = row
         if not (isinstance(seq, int) and isinstance(digest, str) and isinstance(body, str)):
-            self.findings.add("decisions", self.seq + 1, "unreadable")
+            self.findings.add("decisions", self.seq + 1, Flaw.UNREADABLE)
             self.seq = seq if isinstance(seq, int) else self.head.seq
             return
         if seq != self.seq + 1:
-            self.findings.add("decisions", self.seq + 1, "missing")
+            self.findings.add("decisions", self.seq + 1, Flaw.MISSING)
         elif previous != self.previous:
-            self.findings.add("decisions", seq, "previous-differs")
+            self.findings.add("decisions", seq, Flaw.PREVIOUS_DIFFERS)
         if entry_hash(seq, str(previous), body) != digest:
-            self.findings.add("decisions", seq, "hash-differs")
+            self.findings.add("decisions", seq, Flaw.HASH_DIFFERS)
         if self.expected is not None and seq == self.expected.seq and digest != self.expected.hash:
-            self.findings.add("decisions", seq, "not-the-expected")
+            self.findings.add("decisions", seq, Flaw.NOT_THE_EXPECTED)
         self._check_receipt(seq, body, receipt_id, receipt)
         self.seq, self.previous = seq, digest
 
     def finish(self) -> None:
         """Check that the chain ends with its head, and got as far as is expected."""
         if (self.seq, self.previous) != (self.head.seq, self.head.hash):
-            self.findings.add("decisions", self.head.seq, "head-differs")
+            self.findings.add("decisions", self.head.seq, Flaw.HEAD_DIFFERS)
         if self.expected is not None and self.expected.seq > self.head.seq:
-            self.findings.add("decisions", self.expected.seq, "cut-off")
+            self.findings.add("decisions", self.expected.seq, Flaw.CUT_OFF)
 
     def _check_receipt(self, seq: int, body: str, receipt_id: object, receipt: object) -> None:
         content = parse_stored(body)
         if content is None:
-            self.findings.add("decisions", seq, "unreadable")
+            self.findings.add("decisions", seq, Flaw.UNREADABLE)
             return
         named = receipt_of(content)
         if named is None:
             if receipt_id is not None:
-                self.findings.add("receipts", seq, "not-named")
+                self.findings.add("receipts", seq, Flaw.NOT_NAMED)
         elif not isinstance(receipt, str):
-            self.findings.add("receipts", seq, "missing")
+            self.findings.add("receipts", seq, Flaw.MISSING)
         elif (receipt_id, sha256_hex(receipt.encode())) != named:
-            self.findings.add("receipts", seq, "differs")
+            self.findings.add("receipts", seq, Flaw.DIFFERS)
         else:
             self.findings.receipts += 1
 
@@ -138,16 +157,16 @@ def check_edges(session: Session, head: Link, findings: Findings) -> None:
     """Check what no decision leads to: entries past the head, and receipts without a decision."""
     now = session.run("SELECT seq FROM ledger_chain WHERE id = 1")
     for (seq,) in session.run("SELECT d.seq FROM ledger_decisions d WHERE d.seq < 1 LIMIT 100"):
-        findings.add("decisions", seq, "before-the-first")
+        findings.add("decisions", seq, Flaw.BEFORE_THE_FIRST)
     for (seq,) in session.run(
         "SELECT seq FROM ledger_decisions WHERE seq > %s ORDER BY seq LIMIT 100", (_number(now, head.seq),)
     ):
-        findings.add("decisions", seq, "past-the-head")
+        findings.add("decisions", seq, Flaw.PAST_THE_HEAD)
     for (seq,) in session.run(
         "SELECT r.seq FROM ledger_receipts r LEFT JOIN ledger_decisions d ON d.seq = r.seq "
         "WHERE d.seq IS NULL ORDER BY r.seq LIMIT 100"
     ):
-        findings.add("receipts", seq, "without-decision")
+        findings.add("receipts", seq, Flaw.WITHOUT_DECISION)
 
 
 def read_feeds(session: Session) -> list[tuple[str, int]]:
@@ -165,21 +184,21 @@ def check_feed_part(session: Session, kernel_id: str, start: int, size: int, fin
     )
     for leaf, capability_id, stored in rows:
         if leaf != start:
-            findings.add("feeds", f"{kernel_id} {start}", "missing")
+            findings.add("feeds", f"{kernel_id} {start}", Flaw.MISSING)
         document = parse_stored(stored) if isinstance(stored, str) else None
         if document is None or document.get("capabilityId") != capability_id:
-            findings.add("feeds", f"{kernel_id} {leaf}", "differs")
+            findings.add("feeds", f"{kernel_id} {leaf}", Flaw.DIFFERS)
         findings.feed_entries += 1
         start = leaf + 1 if isinstance(leaf, int) else size
     if len(rows) < PART:
         if start != size:
-            findings.add("feeds", f"{kernel_id} {start}", "missing")
+            findings.add("feeds", f"{kernel_id} {start}", Flaw.MISSING)
         if session.run(
             "SELECT 1 FROM ledger_feed_entries e JOIN ledger_feeds f ON f.kernel_id = e.kernel_id "
             "WHERE e.kernel_id = %s AND (e.leaf >= f.size OR e.leaf < 0) LIMIT 1",
             (kernel_id,),
         ):
-            findings.add("feeds", f"{kernel_id} {size}", "past-the-head")
+            findings.add("feeds", f"{kernel_id} {size}", Flaw.PAST_THE_HEAD)
         return size
     return start
 
