@@ -205,7 +205,7 @@ def _look_at_scope(
         for name in (CheckName.SCOPE, CheckName.PARAMETERS, CheckName.BUDGET):
             looked.skipped(name)
         return None, ()
-    clamped = clamp_scope(policy, chain.leaf.scope, call)
+    clamped = clamp_scope(policy, chain.leaf.scope, call, chain.leaf.max_aggregate_invocations)
     grants = _granted(policy, clamped, call, looked)
     if call is None:
         for name in (CheckName.PARAMETERS, CheckName.BUDGET):

@@ -9,6 +9,7 @@ The effective scope is the intersection. Rules:
   compared, so the grant is dropped.
 - A grant that demands more autonomy than the policy's ceiling could never be used, and is dropped.
 - A policy says nothing of resources and prompts, so none are left.
+- A limit on the invocations of the whole capability is one on each of its grants.
 - Constraints that the policy does not speak of stay as they were: the kernel enforces them.
 """
 
@@ -40,8 +41,13 @@ class Clamped:
     too_large: bool = False
 
 
-def clamp_scope(policy: Policy, scope: Scope, call: Call | None = None) -> Clamped:
-    """Intersect a scope with a policy; with a ``call``, only for its server and tool."""
+def clamp_scope(
+    policy: Policy, scope: Scope, call: Call | None = None, max_invocations: int | None = None
+) -> Clamped:
+    """Intersect a scope with a policy; with a ``call``, only for its server and tool.
+
+    ``max_invocations`` is the capability's own limit on all its grants together.
+    """
     kept: list[ToolGrant] = []
     clamps: list[Clamp] = []
     dropped: list[Reason] = []
@@ -63,7 +69,7 @@ def clamp_scope(policy: Policy, scope: Scope, call: Call | None = None) -> Clamp
             clamps.append(Clamp(place, *refusal[1:], NOTHING))
             continue
         clamps += _wildcards(place, grant, targets)
-        paid = _within_budget(policy.max_scope.budget, grant)
+        paid = _within_budget(policy.max_scope.budget, _within_invocations(max_invocations, grant))
         clamps += _money_clamps(place, grant, paid)
         narrowed: dict[Clamp, None] = {}
         for server, tool in targets:
@@ -117,6 +123,12 @@ def _unusable(policy: Policy, grant: ToolGrant) -> tuple[Reason, str, str] | Non
             if amount is not None and amount.currency != budget.currency:
                 return Reason.CURRENCY_MISMATCH, amount.currency, budget.currency
     return None
+
+
+def _within_invocations(limit: int | None, grant: ToolGrant) -> ToolGrant:
+    if limit is None or (grant.max_invocations is not None and grant.max_invocations <= limit):
+        return grant
+    return replace(grant, max_invocations=limit)
 
 
 def _within_budget(budget: Money | None, grant: ToolGrant) -> ToolGrant:
