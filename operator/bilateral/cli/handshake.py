@@ -13,22 +13,21 @@ from dataclasses import dataclass
 import click
 
 from bilateral.cli.advice import advise
-from bilateral.cli.cluster import Cluster, Object
+from bilateral.cli.cluster import Object
 from bilateral.cli.errors import AnswerNoError, printable
 from bilateral.cli.files import STANDARD, read_input, write_output
 from bilateral.cli.invocation import Invocation, cluster_options, wait_option
 from bilateral.cli.output import Data, Format, format_option, render
+from bilateral.cli.signing import read_domain_key
 from bilateral.protocol.canonical import HANDSHAKE_LIMITS
 from bilateral.protocol.errors import ProtocolError
 from bilateral.protocol.handshake import build_envelope, parse_envelope
-from bilateral.protocol.keys import SigningKey
 from bilateral.protocol.reasons import Reason
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.labels import ENVELOPE_ANNOTATION
 from bilateral.resources.times import format_time
 from bilateral.resources.trustdomain import TrustDomain
 
-KEY_FILE = "private.pem"
 POLL_SECONDS = 0.25
 _OFFER_EPILOG = """\b
 Examples:
@@ -66,7 +65,7 @@ def offer(invocation: Invocation, peer: str, path: str) -> None:
     cluster = invocation.cluster()
     partner = FederationPeer.parse(cluster.get(FederationPeer.PLURAL, peer))
     domain = TrustDomain.parse(cluster.get(TrustDomain.PLURAL, partner.spec.trust_domain))
-    key = _signing_key(cluster, domain)
+    key = read_domain_key(cluster, domain)
     now = invocation.now()
     envelope = build_envelope(
         local_kernel_id=domain.spec.kernel_id,
@@ -81,25 +80,6 @@ def offer(invocation: Invocation, peer: str, path: str) -> None:
         "They accept it with: bilateral handshake accept NAME FILE, within their maxClockSkewSeconds.",
         err=True,
     )
-
-
-def _signing_key(cluster: Cluster, domain: TrustDomain) -> SigningKey:
-    """Read the key that partners know. Raises AnswerNoError when the Secret holds another one, or none."""
-    name = domain.signing_key_secret_name
-    pem = cluster.secret(name).get(KEY_FILE)
-    if pem is None:
-        raise AnswerNoError(f"Secret {name} has no member {KEY_FILE}: expected an Ed25519 key in PKCS#8 PEM")
-    try:
-        key = SigningKey.from_pkcs8_pem(pem)
-    except ProtocolError:
-        raise AnswerNoError(f"Secret {name} holds no usable key: expected Ed25519 in PKCS#8 PEM") from None
-    published = domain.status.public_key
-    if published is not None and published != key.public_key.canonical:
-        raise AnswerNoError(
-            f"Secret {name} holds the key {key.public_key.canonical}, but partners know {published}: "
-            "restore the Secret (KeyDrift)"
-        )
-    return key
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ _MODULES: Mapping[str, str] = {
     "peer-entries": "peerentries",
     "did": "did",
     "key": "key",
+    "trust": "trust",
     "layout": "layout",
     "ledger": "ledger",
     "operator": "run",

@@ -45,7 +45,7 @@ from bilateral.protocol.artifacts import (
 )
 from bilateral.protocol.capabilities.members import read_integer, read_object, read_text
 from bilateral.protocol.documents import read_document, sign_document
-from bilateral.protocol.errors import ActivationExpired, ActivationInvalid
+from bilateral.protocol.errors import ActivationExpired, ActivationInvalid, MalformedDocument
 from bilateral.protocol.publickey import PublicKey
 from bilateral.protocol.signatures import SigningKey
 from bilateral.protocol.strictjson import JSON, Limits
@@ -159,6 +159,8 @@ def verify_activation(document: bytes | JSON, *, signer: PublicKey | None, now: 
 def parse_exchange(value: JSON) -> ActivationExchange:
     """Read the body of an exchange; MalformedDocument for what is none."""
     members = read_object(value, "exchange", _REQUIRED, _OPTIONAL)
+    if members["schema"] != ACTIVATION_SCHEMA:
+        raise MalformedDocument("schema")
     charter = members.get("governingCharterRef")
     return ActivationExchange(
         exchange_id=read_text(members["exchangeId"], "exchange-id", minimum=0),
