@@ -19,6 +19,7 @@ import pytest
 VARIABLE = "BILATERAL_VECTORS"
 SETS = (
     "chio/canonical/v1.json",
+    "chio/capability/v1.json",
     "chio/hashing/v1.json",
     "chio/receipt/v1.json",
     "chio/signing/v1.json",
