@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 
 from bilateral.engine.clock import Clock
@@ -23,6 +24,7 @@ from bilateral.protocol.revocation_set import PartnerRevocations, RevocationSet
 
 REFRESH_SECONDS = 5.0
 """How long what was read of the ledger counts where another replica reads the feeds."""
+_NO_ROOT = "0" * 64
 _CONVICTING = frozenset({Contradiction.ROLLBACK.value, Contradiction.FORK.value, Contradiction.PROOF.value})
 """Not a foreign signer's head: anybody can make one."""
 
@@ -33,6 +35,7 @@ class _News:
     convicted_at: int = 0
     lesser_at: int = 0
     looked_at: float = 0.0
+    told: tuple[int | None, PartnerHead | None] = (None, None)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -53,7 +56,11 @@ class RevocationNews:
             return news.state
         async with news.turn:
             head = await self._ledger.partner_head(relation)
-            if head is not None and (not news.looked_at or head.size != news.state.read.size):
+            unsigned = await self._ledger.partner_head(_unsigned(relation))
+            if unsigned is not None:
+                news.lesser_at = max(news.lesser_at, unsigned.received_at)
+            told = (None if head is None else head.size, unsigned)
+            if not news.looked_at or told != news.told:
                 async for part in self._ledger.load_revocations(relation):
                     self._revoked.merge(_name(relation), (each.capability_id for each in part))
             if head is not None and head.received_at >= news.state.received_at:
@@ -67,7 +74,7 @@ class RevocationNews:
             kept = await self._ledger.load_evidence(relation)
             convicting = [each.kept_at for each in kept if each.document.get("kind") in _CONVICTING]
             news.convicted_at = max(convicting, default=0)
-            news.looked_at = now
+            news.told, news.looked_at = told, now
         return news.state
 
     def about(self, relation: Relation, max_staleness: int | None, policy_since: int) -> PartnerRevocations:
@@ -113,10 +120,12 @@ class RevocationNews:
     async def merge_lesser(self, relation: Relation, capability_ids: tuple[str, ...], now: int) -> None:
         """Store what a service told without signing it, then count it. Raises LedgerError."""
         news = self._news[relation]
-        known = [each for each in capability_ids if not self._revoked.is_revoked(_name(relation), each)]
-        if known:
-            await self._ledger.merge_revocations(relation, [Revocation(each, now) for each in known])
-            self._revoked.merge(_name(relation), known)
+        new = [each for each in capability_ids if not self._revoked.is_revoked(_name(relation), each)]
+        if new:
+            await self._ledger.merge_revocations(relation, [Revocation(each, now) for each in new])
+            self._revoked.merge(_name(relation), new)
+        heard = PartnerHead(0, _NO_ROOT, now, now, "unsigned")
+        await self._ledger.save_partner_head(_unsigned(relation), heard)
         news.lesser_at = now
 
     async def convict(self, relation: Relation, evidence: Evidence) -> None:
@@ -125,6 +134,11 @@ class RevocationNews:
         if evidence.kind.value in _CONVICTING:
             news.convicted_at = max(news.convicted_at, evidence.at)
         await self._ledger.keep_evidence(relation, evidence.to_members(), evidence.at)
+
+
+def _unsigned(relation: Relation) -> Relation:
+    """Under which it is kept when an unsigned source was heard: a name that no partner has by accident."""
+    return Relation(relation.kernel_id, f"unsigned-{hashlib.sha256(relation.partner_id.encode()).hexdigest()}")
 
 
 def _name(relation: Relation) -> str:
