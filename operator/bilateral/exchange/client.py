@@ -160,6 +160,23 @@ class Outbound:
         """Ask how a request went; answers and errors are those of :meth:`post_introduction_request`."""
         return await self._post(target, INTRODUCTION_STATUS_PATH, body, OF_INTRODUCTION)
 
+    async def get_document(
+        self,
+        target: Target,
+        query: str,
+        meanings: Meanings,
+        *,
+        max_answer_bytes: int | None = None,
+        with_token: bool = False,
+    ) -> bytes:
+        """Ask for what is at the target's own URL, with a query (``?…``); the body of its 200 answer.
+
+        Raises OutboundError as :meth:`post_handshake` does. The bearer token is sent where it is asked for.
+        """
+        question = _Question("GET", query, meanings, None, max_answer_bytes, with_token)
+        async with self._connected(target) as line:
+            return await line.ask(question)
+
     async def _post(self, target: Target, path: str, body: bytes, meanings: Meanings) -> bytes:
         async with self._connected(target) as line:
             return await line.ask(_Question("POST", path, meanings, body))
@@ -190,13 +207,14 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What is asked; one with a body carries the bearer token, where there is one."""
+    """What is asked; one with a body, or that says so, carries the bearer token, where there is one."""
 
     method: str
     path: str
     meanings: Meanings
     body: bytes | None = None
     max_answer_bytes: int | None = None
+    with_token: bool = False
 
 
 def _statement_of(kernel_id: str) -> _Question:
@@ -222,9 +240,9 @@ class _Line:
                 scheme=self.origin.scheme,
                 host=self.origin.host,
                 port=self.origin.port,
-                target=(self.location.path + question.path).encode("ascii"),
+                target=_target(self.location.path + question.path),
             ),
-            headers=_headers(self.target, self.location, question.body, last=last),
+            headers=_headers(self.target, self.location, question, last=last),
             content=question.body or b"",
         )
         response = await self.connection.handle_async_request(request)
@@ -271,7 +289,7 @@ class _Fields:
 
 
 def _headers(
-    target: Target, location: Location, body: bytes | None, *, last: bool
+    target: Target, location: Location, question: _Question, *, last: bool
 ) -> list[tuple[bytes, bytes]]:
     headers = {
         "Host": location.authority,
@@ -280,11 +298,16 @@ def _headers(
         "Accept-Encoding": "identity",
         "Connection": "close" if last else "keep-alive",
     }
-    if body is not None:
-        headers |= {"Content-Type": _JSON_TYPE, "Content-Length": str(len(body))}
-        if target.bearer_token is not None:
-            headers["Authorization"] = f"Bearer {target.bearer_token}"
+    if question.body is not None:
+        headers |= {"Content-Type": _JSON_TYPE, "Content-Length": str(len(question.body))}
+    if target.bearer_token is not None and (question.body is not None or question.with_token):
+        headers["Authorization"] = f"Bearer {target.bearer_token}"
     return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+
+
+def _target(path: str) -> bytes:
+    # What has no path is asked for as "/" (RFC 9112, section 3.2.1).
+    return (path if path.startswith("/") else f"/{path}").encode("ascii")
 
 
 async def _read_body(response: httpcore.Response, limit: int) -> bytes:

@@ -83,6 +83,7 @@ OF_INTRODUCTION: Final = Meanings(
     },
 )
 
+OF_FEED: Final = Meanings(frozenset({200}), _COMMON)
 OF_STATEMENT: Final = Meanings(frozenset({200}), _COMMON, missing=Reason.NOT_ANNOUNCED)
 _MISSING: Final = frozenset({404, 405, 410, 501})
 

@@ -6,8 +6,10 @@ from typing import Final
 
 HANDSHAKE_PATH: Final = "/v1/federation/handshake"
 AUTHORITY_PATH: Final = "/v1/federation/authority"
+DID_PATH: Final = "/v1/federation/did"
 INTRODUCTIONS_PATH: Final = "/v1/federation/introductions"
 INTRODUCTION_STATUS_PATH: Final = "/v1/federation/introductions/status"
+FEED_PATH: Final = "/v1/revocations/feed"
 
 EVALUATE_PATH: Final = "/v1/federation/policies/evaluate"
 POLICIES_PATH: Final = "/v1/federation/policies"

@@ -43,7 +43,9 @@ def test_it_starts_again_from_its_entries() -> None:
     assert (again.size, again.root(), again.root(4)) == (9, feed.publisher.root(), feed.publisher.root(4))
 
 
-@pytest.mark.parametrize("wrong", ["another kernel", "another log", "a larger log", "no entries"])
+@pytest.mark.parametrize(
+    "wrong", ["another kernel", "another log", "a larger log", "no entries", "an empty log"]
+)
 def test_what_would_contradict_the_log_is_not_told(wrong: str) -> None:
     feed = feed_of(5)
     notes = {
@@ -51,6 +53,7 @@ def test_what_would_contradict_the_log_is_not_told(wrong: str) -> None:
         "another log": feed_of(5, "other").head(),
         "a larger log": feed_of(6).head(),
         "no entries": feed.head(),
+        "an empty log": Feed("org-c-kernel").head(),
     }
     entries = [] if wrong == "no entries" else feed.entries
     with pytest.raises(ValueError):  # noqa: PT011 - which of them is the table's business

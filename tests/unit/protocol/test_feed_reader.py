@@ -122,6 +122,14 @@ def test_an_older_head_of_the_same_tree_changes_nothing() -> None:
     assert READER.read(state, feed.page(3, NOW).to_json(), NOW + 61).state == state
 
 
+def test_a_clock_that_was_set_back_does_not_make_news_older() -> None:
+    feed = feed_of(3)
+    state = read_all(feed, now=NOW + 60)
+    later = read_all(feed.revoke("later"), state, now=NOW)
+    assert later.read.size == 4
+    assert (later.published_at, later.received_at) == (NOW + 60, NOW + 60)
+
+
 def test_entries_of_an_earlier_key_are_entries_of_the_log() -> None:
     feed = feed_of(2).revoke("of the old key".replace(" ", "-"), key=OTHER_KEY)
     assert read_all(feed).read.size == 3

@@ -236,6 +236,7 @@ def test_any_change_breaks_a_proof_of_consistency(size: int, data: st.DataObject
         assert not holds(verify_consistency, old, old_root, size, root, changed)
         assert not holds(verify_consistency, old, old_root, size, root, proof[:place] + proof[place + 1 :])
     if old < size:
+        assert not holds(verify_consistency, old, old_root, 4 * size, root, proof)
         assert not holds(verify_consistency, size, root, old, old_root, proof)
 
 

@@ -22,12 +22,14 @@ from bilateral.protocol.revocations import (
     REVOCATION_SCHEMA,
     FeedPage,
     InvalidEntry,
+    RevocationEntry,
     parse_entry,
     parse_page,
     parse_plain_revocations,
     sign_entry,
     verify_entry,
 )
+from support.edwards import BASE, TORSION, add, encode, multiply, secret_scalar, sign_with
 from support.feeds import FEED_KEY, KERNEL, NOW, OTHER_KEY, feed_of
 
 ENTRY = sign_entry(KERNEL, "cap-1", NOW, FEED_KEY)
@@ -75,6 +77,36 @@ def test_an_entry_that_its_key_did_not_sign_is_refused(changed: Any) -> None:
     with pytest.raises(InvalidEntry) as caught:
         verify_entry(changed, KERNEL, 7)
     assert caught.value.index == 7
+
+
+def test_a_key_for_which_others_can_sign_names_nobody() -> None:
+    """A key of mixed order: its signature holds, but it is not a key that anybody should vouch for."""
+    secret = secret_scalar(b"\x05" * 32)
+    key = PublicKey(encode(add(multiply(secret, BASE), TORSION)))
+    body: dict[str, JSON] = {
+        "schema": REVOCATION_SCHEMA,
+        "kernelId": KERNEL,
+        "capabilityId": "cap-1",
+        "revokedAt": NOW,
+        "signerKey": key.hex,
+    }
+    message = canonical_bytes(body)
+    tries = (
+        sign_with(secret, key.raw, message, nonce=nonce, shift=multiply(shift, TORSION))
+        for nonce in range(1, 50)
+        for shift in range(8)
+    )
+    signature = next(each for each in tries if holds(key, message, each))
+    with pytest.raises(InvalidEntry):
+        verify_entry(RevocationEntry("cap-1", NOW, key, signature), KERNEL, 0)
+
+
+def holds(key: PublicKey, message: bytes, signature: bytes) -> bool:
+    try:
+        verify_signature(key, message, signature)
+    except ProtocolError:
+        return False
+    return True
 
 
 def test_an_entry_of_another_kernel_under_the_same_key_is_refused() -> None:
