@@ -24,6 +24,8 @@ def merge_revocations(
     session: Session, relation: Relation, revocations: Sequence[Revocation], head: PartnerHead | None
 ) -> int:
     """Add revocations and, with them, the head that commits to them; say how many were new or later."""
+    if not revocations and head is None:
+        return 0
     partner, held = _hold_partner(session, relation)
     if head is not None:
         _save_head(session, partner, held, head)

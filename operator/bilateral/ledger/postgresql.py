@@ -125,15 +125,17 @@ class PostgreSQLDatabase:
             committing = True
             self._commit(connection)
         except psycopg.Error as error:
-            translated = self._translate(error)
-            lost = self._end_transaction()
-            if lost and was_open and not committing:
-                return self._transaction(begin, work)
-            raise translated from None
+            refusal = self._translate(error)
+            again = self._end_transaction() and was_open and not committing
         except BaseException:
             self._end_transaction()
             raise
-        return result
+        else:
+            return result
+        # Outside the handler, so that the server's text does not travel along as the error's context.
+        if again:
+            return self._transaction(begin, work)
+        raise refusal
 
     def _commit(self, connection: psycopg.Connection[Row]) -> None:
         # A transaction that cannot be committed any more is "committed" by rolling it back.

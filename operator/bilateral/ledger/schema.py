@@ -121,7 +121,11 @@ def is_current(session: Session) -> bool:
 def _find_version(session: Session) -> int | None:
     """The number of the last migration; ``None`` in a database that has none of our tables."""
     if session.is_postgresql:
-        there = session.run("SELECT 1 WHERE to_regclass('ledger_migrations') IS NOT NULL")
+        # The catalogue itself: to_regclass would answer from a cache, as it was before we waited for the lock.
+        there = session.run(
+            "SELECT 1 FROM pg_tables "
+            "WHERE tablename = 'ledger_migrations' AND schemaname = ANY (current_schemas(false))"
+        )
     else:
         there = session.run("SELECT 1 FROM sqlite_master WHERE name = 'ledger_migrations'")
     if not there:

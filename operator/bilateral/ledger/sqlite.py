@@ -1,8 +1,8 @@
 """A ledger in one SQLite file: the default, for one replica.
 
 Write-ahead log, ``synchronous=FULL`` (what is committed is on the disk), one writer at a time. The file
-is made readable by its owner only. A file that was replaced or removed while it was open is noticed
-before the next write: what would go into a nameless file is refused.
+is made readable by its owner only. While the file is not under its name any more, nothing is read or
+written: it would go into a file that nobody finds again.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _ERRORS: dict[int, type[LedgerError]] = {
     sqlite3.SQLITE_CORRUPT: LedgerDamaged,
     sqlite3.SQLITE_NOTADB: LedgerIncompatible,
     sqlite3.SQLITE_CONSTRAINT: LedgerConflict,
+    sqlite3.SQLITE_ERROR: LedgerIncompatible,  # no such table
 }
 
 
@@ -110,15 +111,18 @@ class SQLiteDatabase:
                         connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise self._translate(error) from None
-        return result
+            refusal = self._translate(error)
+        else:
+            return result
+        # Outside the handler, so that SQLite's text does not travel along as the error's context.
+        raise refusal
 
     def _connected(self) -> sqlite3.Connection:
+        if self._file is not None and self._identity() != self._file:
+            raise LedgerUnavailable(self.place, "file-replaced")
         if self._connection is not None:
-            if self._identity() == self._file:
-                return self._connection
-            self.close()
-        if not self._read_only:
+            return self._connection
+        if self._file is None and not self._read_only:
             self._make_file()
         mode = "ro" if self._read_only else "rw"
         connection = sqlite3.connect(

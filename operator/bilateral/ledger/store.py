@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 
 from bilateral.ledger import decisions, feeds, partners
-from bilateral.ledger.chain import Entry, build_entry
+from bilateral.ledger.chain import GENESIS, Entry, build_entry
 from bilateral.ledger.database import Database
-from bilateral.ledger.errors import LedgerIncompatible, LedgerLocked, LedgerUnavailable
+from bilateral.ledger.errors import LedgerDamaged, LedgerIncompatible, LedgerLocked, LedgerUnavailable
 from bilateral.ledger.interface import MAX_PAGE
 from bilateral.ledger.records import (
     DecisionRecord,
@@ -204,14 +204,24 @@ class SQLLedger:
     async def verify(self, expected: Link | None = None) -> Report:
         """Check everything that is stored."""
         findings = Findings()
+        head = Link(0, GENESIS)
         if not await self._reader.run(lambda database: database.is_sound()):
             findings.add("database", "file", Flaw.UNSOUND)
-        head = await self._reader.read(decisions.read_head)
-        chain = ChainCheck(head, expected, findings)
+        try:
+            head = await self._reader.read(decisions.read_head)
+            await self._verify_chain(ChainCheck(head, expected, findings))
+            await self._verify_feeds(findings)
+        except LedgerDamaged:
+            findings.add("database", "file", Flaw.UNREADABLE)
+        return findings.report(head)
+
+    async def _verify_chain(self, chain: ChainCheck) -> None:
         while rows := await self._reader.read(chain.read_part):
             await asyncio.to_thread(chain.check_part, rows)
         chain.finish()
-        await self._reader.read(partial(check_edges, head=head, findings=findings))
+        await self._reader.read(partial(check_edges, head=chain.head, findings=chain.findings))
+
+    async def _verify_feeds(self, findings: Findings) -> None:
         for kernel_id, size in await self._reader.read(read_feeds):
             start = 0
             while True:
@@ -220,7 +230,6 @@ class SQLLedger:
                 )
                 if start >= size:
                     break
-        return findings.report(head)
 
     async def close(self) -> None:
         """Finish what was begun and end."""
