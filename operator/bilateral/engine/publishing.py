@@ -46,8 +46,12 @@ class Feeds:
         self._guard = guard
         self._feeds: dict[str, _Feed] = {}
 
-    async def page(self, kernel_id: str, start: int) -> bytes:
-        """A page of the feed of a kernel of ours, from leaf ``start`` on. Raises Refusal: NotFound, NotReady."""
+    async def feed_page(self, kernel_id: str | None, start: int) -> bytes:
+        """A page of the feed of a kernel of ours, from leaf ``start`` on; None is the only kernel that we have.
+
+        Raises Refusal: NotFound, NotReady.
+        """
+        kernel_id = self._only_one() if kernel_id is None else kernel_id
         key = self._key(kernel_id)
         try:
             feed, head = await self._current(kernel_id, key)
@@ -79,6 +83,12 @@ class Feeds:
             except LedgerConflict:
                 continue  # another replica was there first
         raise Refusal(Reason.NOT_READY, retry_after=RETRY_AFTER_SECONDS)
+
+    def _only_one(self) -> str:
+        found = self._views.kernel_ids()
+        if len(found) != 1:
+            raise Refusal(Reason.NOT_FOUND)
+        return found[0]
 
     def _key(self, kernel_id: str) -> SigningKey:
         found = self._views.domain_by_kernel_id(kernel_id)

@@ -89,6 +89,11 @@ class Views:
                 return None if found is None else (key, found)
         return None
 
+    def kernel_ids(self) -> list[str]:
+        """The kernel ids of all our trust domains."""
+        keys = self._cache.keys(Kind.TRUST_DOMAIN)
+        return sorted({term[0] for key in keys for term in self._cache.terms(key, Index.DOMAIN_BY_KERNEL_ID)})
+
     def peer(
         self,
         peer: FederationPeer,

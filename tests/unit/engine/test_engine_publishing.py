@@ -42,7 +42,7 @@ class Scene:
         state = state or FeedState()
         found: list[str] = []
         for _ in range(10):
-            page = await self.feeds[which].page(KERNEL, state.read.size)
+            page = await self.feeds[which].feed_page(KERNEL, state.read.size)
             advance = FeedReader(KERNEL, (self.key,)).read(state, page, int(self.clock.wall))
             state, found = advance.state, [*found, *(each.capability_id for each in advance.entries)]
             if state.is_complete:
@@ -117,7 +117,7 @@ async def test_a_head_is_signed_anew_when_it_is_old(scene: Scene) -> None:
 async def test_there_is_no_feed_without_a_key(scene: Scene, kernel: str, reason: Reason) -> None:
     scene.replicas[0].clock.wall -= 3600
     scene.replicas[0].guard.now()
-    for asked in (scene.feeds[0].page(kernel, 0), scene.feeds[0].revoke(kernel, ["cap-1"])):
+    for asked in (scene.feeds[0].feed_page(kernel, 0), scene.feeds[0].revoke(kernel, ["cap-1"])):
         with pytest.raises(Refusal) as refused:
             await asked
         assert refused.value.reason is reason
@@ -127,3 +127,13 @@ async def test_what_is_no_capabilitys_id_is_refused(scene: Scene) -> None:
     with pytest.raises(MalformedDocument):
         await scene.feeds[0].revoke(KERNEL, ["cap-1", "not an id"])
     assert (await scene.read(0))[1] == []
+
+
+async def test_the_only_feed_needs_no_name(scene: Scene) -> None:
+    await scene.feeds[0].revoke(KERNEL, ["cap-1"])
+    assert await scene.feeds[0].feed_page(None, 0) == await scene.feeds[0].feed_page(KERNEL, 0)
+    scene.api.add("trustdomains", {"metadata": {"name": "other"}, "spec": {"kernelId": "other-kernel"}})
+    scene.replicas[0].catch_up()
+    with pytest.raises(Refusal) as refused:
+        await scene.feeds[0].feed_page(None, 0)
+    assert refused.value.reason is Reason.NOT_FOUND
