@@ -15,7 +15,14 @@ from testbed.cluster import Cluster
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "approve")
 
 # (namespace or "" for the whole cluster, API group, resource, names) → verbs. The whole of it.
-KINDS = ("trustdomains", "federationpeers", "workloadidentities", "trustedservices", "introductions")
+KINDS = (
+    "trustdomains",
+    "federationpeers",
+    "workloadidentities",
+    "trustedservices",
+    "introductions",
+    "federationpolicies",
+)
 OBJECTS: Rights = {
     **{("trust", "bilateral.dev", kind, ()): {"get", "list", "watch"} for kind in KINDS},
     **{("trust", "bilateral.dev", f"{kind}/status", ()): {"patch"} for kind in KINDS},

@@ -19,13 +19,13 @@ from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.kinds import KINDS, parse_resource
 from bilateral.resources.meta import Resource
 from testbed.cluster import Cluster
-from unit.resources import manifest_tables, party_tables
-from unit.resources.manifest_tables import OPERATOR_ONLY
+from unit.resources import manifest_tables, party_tables, policy_tables
 from unit.resources.manifests import (
     BASES,
     CERTIFICATE,
     FEDERATION_PEER,
     KEY,
+    OTHER_KEY,
     REMOVE,
     TRUST_DOMAIN,
     Row,
@@ -34,8 +34,9 @@ from unit.resources.manifests import (
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMESPACE = "crd-tables"
-REFUSED = (*manifest_tables.REFUSED, *party_tables.REFUSED)
-ACCEPTED = (*manifest_tables.ACCEPTED, *party_tables.ACCEPTED)
+REFUSED = (*manifest_tables.REFUSED, *party_tables.REFUSED, *policy_tables.REFUSED)
+ACCEPTED = (*manifest_tables.ACCEPTED, *party_tables.ACCEPTED, *policy_tables.ACCEPTED)
+OPERATOR_ONLY = (*manifest_tables.OPERATOR_ONLY, *policy_tables.OPERATOR_ONLY)
 PLURALS = {kind.KIND: kind.PLURAL for kind in KINDS}
 REQUESTED = {"identity": "client1", "peer": "org-b", "services": ["a"]}
 ACCEPTED_ONE = {"identity": "client1", "peer": "org-b", "introduction": "{}"}
@@ -51,6 +52,7 @@ EXPLAINED = {
     "WorkloadIdentity": ("clients", "Whose identities may connect to it: self is our own authority"),
     "TrustedService": ("verifier.fingerprint.values", "Those of the peer's fingerprints that count"),
     "Introduction": ("issue.approval", "setting it needs the verb approve"),
+    "FederationPolicy": ("maxScope.tools.parameterBounds", "Numbers that parameters must not exceed"),
 }
 COLUMNS = {
     "tdom": "NAME READY REASON KERNEL ID AUTHORITY UNTIL AGE",
@@ -58,6 +60,7 @@ COLUMNS = {
     "wid": "NAME READY REASON TRUST DOMAIN UNTIL AGE",
     "tsvc": "NAME READY REASON VERIFIER PEER AGE",
     "intro": "NAME READY REASON SUBJECT UNTIL AGE",
+    "fpol": "NAME READY REASON PARTNER TIER AGE",
 }
 PIN = {
     "publicKey": f"ed25519:{KEY}",
@@ -144,6 +147,8 @@ def test_what_the_api_server_filled_in_means_the_same_to_the_operator(api: Clust
         ),
         ("Introduction", "spec.issue.validitySeconds", 600, "validitySeconds cannot be changed"),
         ("Introduction", "spec", {"request": REQUESTED}, "the form cannot be changed"),
+        ("FederationPolicy", "spec.peer", "another", "peer cannot be changed"),
+        ("FederationPolicy", "spec.partnerId", "another", "partnerId cannot be changed"),
     ],
 )
 def test_an_identity_field_cannot_be_changed_or_taken_away(
@@ -172,6 +177,9 @@ def test_an_identity_field_cannot_be_changed_or_taken_away(
         ("TrustedService", "spec.peer", REMOVE),
         ("Introduction", "spec.issue.approval", "Denied"),
         ("Introduction", "spec.issue.approval", "Approved"),
+        ("FederationPolicy", "spec.trustedIssuers", [{"publicKey": OTHER_KEY}]),
+        ("FederationPolicy", "spec.maxScope", {}),
+        ("FederationPolicy", "spec.maxAutonomyTier", "Direct"),
     ],
 )
 def test_everything_else_can_be_changed(api: Cluster, kind: str, field: str, value: object) -> None:

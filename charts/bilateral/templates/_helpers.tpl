@@ -55,7 +55,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{/* What the operator may do with its objects, wherever it watches. Why each: docs/install.md. */}}
 {{- define "bilateral.rules" -}}
 - apiGroups: [bilateral.dev]
-  resources: [trustdomains, federationpeers, workloadidentities, trustedservices, introductions]
+  resources:
+  - trustdomains
+  - federationpeers
+  - workloadidentities
+  - trustedservices
+  - introductions
+  - federationpolicies
   verbs: [get, list, watch]
 - apiGroups: [bilateral.dev]
   resources:
@@ -64,6 +70,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   - workloadidentities/status
   - trustedservices/status
   - introductions/status
+  - federationpolicies/status
   verbs: [patch]
 - apiGroups: [bilateral.dev]
   resources: [introductions]

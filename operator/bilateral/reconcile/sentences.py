@@ -148,6 +148,25 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.STATEMENT_REGRESSED: "The partner announces an older statement than before; it does not count.",
     Reason.STATEMENT_EXPIRED: "The partner's statement is past its end, and no newer one came; their "
     "authorities do not count.",
+    Reason.POLICY_CONFLICT: "Another policy is for the same peer or the same partner id, and of two neither counts. "
+    "Delete one of the two.",
+    Reason.PARTNER_ID_MISMATCH: "spec.partnerId is not the operatorId of the FederationPeer. Correct one of the two.",
+    Reason.ISSUER_EXPIRED: "Every issuer of the policy is past its notAfter. Ask the partner for its current key.",
+    Reason.AWAITING_FEED: "The partner's feed has not been read yet; calls are refused until it is.",
+    Reason.REVOCATION_FEED_STALE: "The news of the partner's revocations is too old; every call is refused. "
+    "RevocationFresh says why the feed cannot be read.",
+    Reason.REVOCATIONS_UNSIGNED: "The news of revocations comes from a source that signs nothing, and the policy asks "
+    "for a signed feed.",
+    Reason.EQUIVOCATION: "The partner's feed took something back or showed two histories; the evidence is kept and "
+    "every call is refused. Talk to the partner.",
+    Reason.FEED_OF_ANOTHER: "The feed that was read is not this partner's. Correct spec.revocationFeed.url.",
+    Reason.FEED_SIGNER_UNKNOWN: "The feed is signed by a key that is not among spec.revocationFeed.signers, nor the "
+    "peer's pinned one.",
+    Reason.FEED_ENTRY_INVALID: "An entry of the feed is not one, or is not signed by its signer.",
+    Reason.FEED_TOO_LARGE: "The feed has more entries than can be kept.",
+    Reason.FEED_INCOMPLETE: "The feed does not give all the entries that its head commits to.",
+    Reason.INVALID_PROOF: "The feed's proof does not lead from the last head to this one.",
+    Reason.MALFORMED_DOCUMENT: "What was answered is no document of the kind that was asked for.",
 }
 
 

@@ -33,6 +33,7 @@ from bilateral.resources.fields import (
     WindowSeconds,
     Word,
     admitted_key,
+    cel_key_of,
 )
 from bilateral.resources.meta import AGE_COLUMN, READY_COLUMNS, Column, Resource, Status
 from bilateral.resources.model import ATOMIC, SET, ListType, Rule, SpecModel, StatusModel, immutable
@@ -146,13 +147,8 @@ def _anchors_differ(anchors: tuple[TrustAnchor, ...]) -> bool:
     return len({admitted_key(anchor.public_key) for anchor in anchors}) == len(anchors)
 
 
-# The hex spellings end in the 64 digits; the others (did:key, PEM) have another length.
-_CEL_KEY_OF: Final = (
-    "({0}.publicKey.size() >= 64 && {0}.publicKey.size() <= 74 ? "
-    "{0}.publicKey.substring({0}.publicKey.size() - 64).lowerAscii() : {0}.publicKey)"
-)
 _ANCHORS_DIFFER = Rule[tuple[TrustAnchor, ...]](
-    f"self.all(a, self.exists_one(b, {_CEL_KEY_OF.format('a')} == {_CEL_KEY_OF.format('b')}))",
+    f"self.all(a, self.exists_one(b, {cel_key_of('a.publicKey')} == {cel_key_of('b.publicKey')}))",
     "must not list the same key twice, in any spelling",
     _anchors_differ,
 )

@@ -30,6 +30,7 @@ _OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 IPV4: Final = rf"{_OCTET}(\.{_OCTET}){{3}}"
 _IPV6: Final = r"\[[0-9a-f:]{2,39}(\.[0-9]{1,3}){0,3}\]"
 PORT: Final = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+ORIGIN: Final = rf"https://({_HOST_NAME}|{IPV4}|{_IPV6})(:{PORT})?"
 _NOT_SHOWN: Final = r"\p{Cc}\p{Cf}\p{Zl}\p{Zp}"
 CERTIFICATE: Final = r"-----BEGIN CERTIFICATE-----\s+[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*"
 _HEX_KEY: Final = "(ed25519:|0x|did:chio:)?[0-9A-Fa-f]{64}"
@@ -93,7 +94,7 @@ LOWER_CASE: Final = Rule[str]("self == self.lowerAscii()", "must be written in l
 
 EndpointUrl = Annotated[
     str,
-    StringConstraints(max_length=300, pattern=rf"^https://({_HOST_NAME}|{IPV4}|{_IPV6})(:{PORT})?$"),
+    StringConstraints(max_length=300, pattern=rf"^{ORIGIN}$"),
     HTTPS_ONLY,
     NO_USER,
     NO_QUERY,
@@ -101,6 +102,15 @@ EndpointUrl = Annotated[
     LOWER_CASE,
 ]
 """Scheme, host and port of a federation endpoint."""
+
+PathUrl = Annotated[
+    str,
+    StringConstraints(max_length=512, pattern=rf"^{ORIGIN}(/[A-Za-z0-9._~-]+)*$"),
+    HTTPS_ONLY,
+    NO_USER,
+    NO_QUERY,
+]
+"""Where a document is: https, a host in lower case, an optional port and a path."""
 
 CertificatesPem = Annotated[
     str, StringConstraints(min_length=1, max_length=65536, pattern=rf"^\s*({CERTIFICATE})+$")
@@ -144,6 +154,18 @@ PublicKeyText = Annotated[
     AfterValidator(_check_key),
 ]
 """An Ed25519 public key in any spelling."""
+
+
+def cel_key_of(text: str) -> str:
+    """Build the CEL expression that is equal for two spellings of one key; ``text`` is a CEL expression.
+
+    The hex spellings end in the 64 digits; the others (did:key, PEM) have another length.
+    """
+    return (
+        f"({text}.size() >= 64 && {text}.size() <= 74 ? "
+        f"{text}.substring({text}.size() - 64).lowerAscii() : {text})"
+    )
+
 
 CanonicalKey = Annotated[str, StringConstraints(max_length=72, pattern=r"^ed25519:[0-9a-f]{64}$")]
 """A public key in the one spelling that we show."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.federationpolicy import FederationPolicy
 from bilateral.resources.introduction import Introduction
 from bilateral.resources.meta import Resource
 from bilateral.resources.trustdomain import TrustDomain
@@ -19,6 +20,7 @@ KINDS: Final[tuple[type[Resource], ...]] = (
     WorkloadIdentity,
     TrustedService,
     Introduction,
+    FederationPolicy,
 )
 """Every kind, in the order in which people meet them."""
 

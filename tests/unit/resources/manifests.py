@@ -96,9 +96,28 @@ INTRODUCTION: dict[str, Any] = {
     "metadata": {"name": "client1-at-org-b"},
     "spec": {"issue": {"trustDomain": "org-a", "subject": CERTIFICATE}},
 }
+FEDERATION_POLICY: dict[str, Any] = {
+    "apiVersion": API_VERSION,
+    "kind": "FederationPolicy",
+    "metadata": {"name": "org-b"},
+    "spec": {
+        "peer": "org-b",
+        "partnerId": "org-b",
+        "trustedIssuers": [{"publicKey": f"ed25519:{KEY}"}],
+        "maxScope": {"toolServers": ["billing.org-b.internal"], "tools": [{"tool": "billing.read"}]},
+        "maxAutonomyTier": "Delegated",
+    },
+}
 BASES = {
     manifest["kind"]: manifest
-    for manifest in (TRUST_DOMAIN, FEDERATION_PEER, WORKLOAD_IDENTITY, TRUSTED_SERVICE, INTRODUCTION)
+    for manifest in (
+        TRUST_DOMAIN,
+        FEDERATION_PEER,
+        WORKLOAD_IDENTITY,
+        TRUSTED_SERVICE,
+        INTRODUCTION,
+        FEDERATION_POLICY,
+    )
 }
 
 

@@ -9,12 +9,12 @@ from bilateral.protocol.reasons import Reason
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.kinds import parse_resource
-from unit.resources import manifest_tables, party_tables
-from unit.resources.manifest_tables import OPERATOR_ONLY
+from unit.resources import manifest_tables, party_tables, policy_tables
 from unit.resources.manifests import DID_KEY, KEY, OTHER_KEY, REMOVE, SMALL_ORDER, SPKI_PEM, Row
 
-REFUSED = (*manifest_tables.REFUSED, *party_tables.REFUSED)
-ACCEPTED = (*manifest_tables.ACCEPTED, *party_tables.ACCEPTED)
+REFUSED = (*manifest_tables.REFUSED, *party_tables.REFUSED, *policy_tables.REFUSED)
+ACCEPTED = (*manifest_tables.ACCEPTED, *party_tables.ACCEPTED, *policy_tables.ACCEPTED)
+OPERATOR_ONLY = (*manifest_tables.OPERATOR_ONLY, *policy_tables.OPERATOR_ONLY)
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.id)
