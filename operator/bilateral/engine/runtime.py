@@ -20,6 +20,7 @@ from bilateral.engine.api import APIError, KubernetesAPI
 from bilateral.engine.cache import Cache, Key, Kind
 from bilateral.engine.clock import Clock, ClockGuard
 from bilateral.engine.controller import Controller
+from bilateral.engine.dids import DidDocuments
 from bilateral.engine.election import Election
 from bilateral.engine.events import EventRecorder
 from bilateral.engine.handshakes import Initiator, Responder
@@ -140,6 +141,7 @@ class Runtime:
             endpoint_settings,
             introductions=self._desk,
             statements=Statements(self._cache, self._views),
+            dids=DidDocuments(self._views),
         )
         self._endpoint = Endpoint(
             routes, self._certificates, endpoint_settings, self.metrics, clock=clock.monotonic

@@ -8,19 +8,12 @@ id, and our partners' are no part of it.
 
 from __future__ import annotations
 
-import re
-from typing import Final, Protocol
-from urllib.parse import unquote
+from typing import Protocol
 
 from aiohttp import web
 
 from bilateral.exchange.answers import Answer, build_answer
-from bilateral.exchange.errors import Refusal
-from bilateral.protocol.identifiers import is_kernel_id
-from bilateral.protocol.reasons import Reason
-
-# Nothing in a kernel id needs to be escaped, but whoever builds a query may escape a colon.
-_QUERY: Final = re.compile(r"kernelId=((?:[A-Za-z0-9._:-]|%[0-9A-Fa-f]{2}){1,759})")
+from bilateral.exchange.queries import read_kernel_id
 
 
 class StatementHandler(Protocol):
@@ -39,8 +32,4 @@ class StatementRoute:
 
     async def __call__(self, request: web.BaseRequest) -> Answer:
         """Answer one request; refusals are raised."""
-        match = _QUERY.fullmatch(request.raw_path.partition("?")[2])
-        kernel_id = "" if match is None else unquote(match[1], errors="replace")
-        if not is_kernel_id(kernel_id):
-            raise Refusal(Reason.MALFORMED_DOCUMENT)
-        return build_answer(self._handler.statement(kernel_id))
+        return build_answer(self._handler.statement(read_kernel_id(request)))

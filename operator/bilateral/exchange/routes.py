@@ -28,7 +28,9 @@ Route: TypeAlias = Callable[[web.BaseRequest], Awaitable[Answer]]
 Routes: TypeAlias = Mapping[str, Mapping[str, Route]]
 """Routes by path and method."""
 
-WITH_QUERY: Final = frozenset({AUTHORITY_PATH, DID_PATH, FEED_PATH, EVALUATE_PATH, POLICIES_PATH, REVOCATIONS_PATH})
+WITH_QUERY: Final = frozenset(
+    {AUTHORITY_PATH, DID_PATH, FEED_PATH, EVALUATE_PATH, POLICIES_PATH, REVOCATIONS_PATH}
+)
 """Everywhere else a query is another path, and there is nothing."""
 
 

@@ -23,16 +23,18 @@ from bilateral.resources.fields import (
     NamePart,
     ObjectName,
     OperatorId,
+    PathUrl,
     ShortText,
     WindowSeconds,
 )
 from bilateral.resources.meta import AGE_COLUMN, READY_COLUMNS, Column, Resource, Status
-from bilateral.resources.model import Rule, SpecModel, StatusModel, immutable
+from bilateral.resources.model import SET, Rule, SpecModel, StatusModel, immutable
 from bilateral.resources.times import Time
 
 DEFAULT_WINDOW_SECONDS: Final = 43_200
 DEFAULT_SKEW_SECONDS: Final = 300
 DEFAULT_AUTHORITY_SECONDS: Final = 31_536_000
+MAX_DID_SERVICES: Final = 8
 _COMMON_NAME_BYTES: Final = 64
 
 
@@ -141,6 +143,21 @@ class TrustDomainHandshake(SpecModel):
     )
 
 
+class DidServices(SpecModel):
+    """What the DID document tells beside the key."""
+
+    receipt_log_urls: Annotated[tuple[PathUrl, ...], SET] = Field(
+        default=(),
+        max_length=MAX_DID_SERVICES,
+        description="Where partners may query receipts (ChioReceiptLogService), in this order.",
+    )
+    passport_status_urls: Annotated[tuple[PathUrl, ...], SET] = Field(
+        default=(),
+        max_length=MAX_DID_SERVICES,
+        description="Where partners may ask for the state of passports (ChioPassportStatusService), in this order.",
+    )
+
+
 class TrustDomainSpec(SpecModel):
     """What a person says about this trust domain."""
 
@@ -165,6 +182,9 @@ class TrustDomainSpec(SpecModel):
     )
     handshake: TrustDomainHandshake = Field(
         default=TrustDomainHandshake(), description="Limits of the handshake, for all partners."
+    )
+    did: DidServices = Field(
+        default=DidServices(), description="What the DID document at the endpoint tells beside the key."
     )
 
 

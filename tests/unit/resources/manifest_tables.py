@@ -112,6 +112,30 @@ REFUSED: tuple[Row, ...] = (
     _domain("name too long", "metadata.name", "a" * 201, "metadata.name must be at most 200 characters long"),
     _domain("endpoint without a URL", "spec.endpoint", {}, "Required value", "spec.endpoint.url"),
     *(_domain(f"URL: {name}", "spec.endpoint.url", value, says) for name, value, says in _URLS),
+    *(
+        _domain(
+            f"receipt log: {name}", "spec.did.receiptLogUrls", [value], says, "spec.did.receiptLogUrls[0]"
+        )
+        for name, value, says in (
+            ("no TLS", "http://log.org-a.example", "must be an https URL"),
+            ("a user", "https://user@log.org-a.example", "must not carry a user name or password"),
+            ("a query", "https://log.org-a.example/v1?x", "must not have a query or fragment"),
+            ("a slash at the end", "https://log.org-a.example/", _PATTERN),
+            ("an empty part of the path", "https://log.org-a.example/a//b", _PATTERN),
+        )
+    ),
+    _domain(
+        "one receipt log twice",
+        "spec.did.receiptLogUrls",
+        ["https://log.org-a.example"] * 2,
+        "Duplicate value",
+    ),
+    _domain(
+        "nine receipt logs",
+        "spec.did.receiptLogUrls",
+        [f"https://log-{number}.org-a.example" for number in range(9)],
+        "Too many",
+    ),
     _domain("unknown source", "spec.endpoint.certificate.source", "Skipped", "Unsupported value"),
     *(
         _domain(f"Secret's name with {name}", "spec.endpoint.certificate.secretName", value, _PATTERN)
@@ -437,6 +461,10 @@ _FULL_DOMAIN: dict[str, Any] = {
         "source": "Provided",
     },
     "handshake": {"rotationWindowSeconds": 60, "maxClockSkewSeconds": 0},
+    "did": {
+        "receiptLogUrls": ["https://log.org-a.example/v1/receipts", "https://192.0.2.1:8940"],
+        "passportStatusUrls": ["https://passports.org-a.example"],
+    },
 }
 _FULL_PEER: dict[str, Any] = {
     "trustDomain": "org-a",
