@@ -56,6 +56,7 @@ _MODULES: Mapping[str, str] = {
     "did": "did",
     "key": "key",
     "trust": "trust",
+    "feed": "feed",
     "layout": "layout",
     "ledger": "ledger",
     "operator": "run",
