@@ -7,11 +7,13 @@ they should not. Clocks are moved, never waited for.
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -155,6 +157,28 @@ def test_everybody_may_read_the_statement(pair: tuple[Side, Side, str]) -> None:
         200,
         (a.scene.secret(f"{name}-authority") or {})["statement.json"],
     )
+    assert caller.post(b"", path=f"{path}somebody", method="GET", media_type=None).status == 404
+
+
+def test_everybody_may_read_the_did_document(pair: tuple[Side, Side, str]) -> None:
+    a, _, name = pair
+    log = "https://log.org-a.example/v1/receipts"
+    a.scene.patch(DOMAINS, name, {"spec": {"did": {"receiptLogUrls": [log]}}})
+    path = "/v1/federation/did?kernelId="
+    caller = Caller(a.operator.port)
+
+    def served() -> dict[str, Any] | None:
+        answer = caller.post(b"", path=path + a.scene.kernel(name), method="GET", media_type=None)
+        assert answer.status == 200
+        document: dict[str, Any] = json.loads(answer.body)
+        return document if "service" in document else None
+
+    document = wait_for(served, "the services")
+    did = a.scene.get(DOMAINS, name)["status"]["did"]
+    assert document["id"] == did
+    assert document["service"] == [
+        {"id": f"{did}#receipt-log", "type": "ChioReceiptLogService", "serviceEndpoint": log}
+    ]
     assert caller.post(b"", path=f"{path}somebody", method="GET", media_type=None).status == 404
 
 

@@ -3,8 +3,8 @@
 An allowance and a denial have the same form, chio's receipt of the first era (``receipts``):
 
 - ``capability_id`` is the capability that was presented; empty where none could be read;
-- ``content_hash`` is the SHA-256 of the presented document, byte for byte; ``policy_hash`` is the
-  policy's, empty where there is none;
+- ``content_hash`` is the SHA-256 of what was presented: the canonical JSON of the capability, with all
+  that nobody could read in it; ``policy_hash`` is the policy's, empty where there is none;
 - ``evidence`` has every check that was judged, in order; a skipped one proves nothing and is left out;
 - a denial's ``reason`` begins with the word of the closed list and says field, ceiling and what was
   presented; its ``guard`` is the check that decided;
@@ -85,7 +85,8 @@ def _decide(decision: Decision) -> ReceiptDecision:
         return ReceiptDecision(Verdict.ALLOW)
     failed = decision.failed
     word = "" if decision.reason is None else decision.reason.value
-    if failed is None:
+    if failed is None or failed.reason is not decision.reason:
+        # Not a check, but what came after them: an allowance that could not be recorded, for example.
         return ReceiptDecision(Verdict.DENY, word, GUARD)
     return ReceiptDecision(Verdict.DENY, f"{word}: {_details(failed)}"[:MAX_REASON], _guard(failed))
 

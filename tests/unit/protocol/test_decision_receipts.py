@@ -108,9 +108,17 @@ def test_a_capability_that_could_not_be_read_is_denied_with_a_receipt_too() -> N
     assert body.decision.verdict is Verdict.DENY
 
 
-def test_a_denial_without_a_check_is_still_one() -> None:
-    body = build(replace(DENIAL, checks=())).body
-    assert body.decision == ReceiptDecision(Verdict.DENY, "CapabilityExpired", "federation-policy")
+@pytest.mark.parametrize(
+    "decision",
+    [
+        replace(ALLOWANCE, allowed=False, reason=Reason.LEDGER_FULL, effective=None, valid_until=None),
+        replace(DENIAL, reason=Reason.LEDGER_FULL),
+    ],
+    ids=["after an allowance", "after a denial"],
+)
+def test_a_denial_that_no_check_decided_names_its_word_alone(decision: Decision) -> None:
+    body = build(decision).body
+    assert body.decision == ReceiptDecision(Verdict.DENY, "LedgerFull", "federation-policy")
 
 
 def test_the_same_decision_under_the_same_id_is_the_same_receipt() -> None:
