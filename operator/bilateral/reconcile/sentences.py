@@ -164,7 +164,7 @@ SENTENCES: Mapping[Reason, str] = {
     "peer's pinned one.",
     Reason.FEED_ENTRY_INVALID: "An entry of the feed is not one, or is not signed by its signer.",
     Reason.FEED_TOO_LARGE: "The feed has more entries than can be kept.",
-    Reason.FEED_INCOMPLETE: "The feed does not give all the entries that its head commits to.",
+    Reason.FEED_INCOMPLETE: "The service lists only its newest revocations and has more. Read a feed instead.",
     Reason.INVALID_PROOF: "The feed's proof does not lead from the last head to this one.",
     Reason.MALFORMED_DOCUMENT: "What was answered is no document of the kind that was asked for.",
 }

@@ -270,6 +270,16 @@ async def test_a_server_without_a_page_is_not_reached(
     assert "Traceback" not in result.stderr
 
 
+async def test_nobody_is_sent_elsewhere(credentials: Credentials, tmp_path: Path) -> None:
+    answers = iter([http(302, b"", "Location: /elsewhere", "Connection: close"), http(200, PAGE)])
+
+    async def answer(transport: asyncio.Transport) -> None:
+        transport.write(next(answers))
+
+    result, received = await ask(credentials, tmp_path, answer)
+    assert (result.exit_code, received.count(b"GET ")) == (3, 1)
+
+
 async def test_a_server_that_is_not_trusted_is_not_asked(credentials: Credentials, tmp_path: Path) -> None:
     result, received = await ask(credentials, tmp_path, http(200, PAGE), trusted=False)
     assert (result.exit_code, received) == (3, b"")

@@ -22,6 +22,7 @@ from bilateral.protocol.documents import sign_document
 from bilateral.protocol.errors import InvalidSignature, MalformedDocument, ProtocolError
 from bilateral.protocol.keys import PublicKey, SigningKey
 from bilateral.protocol.merkle import leaf_hash
+from support.edwards import ORDER
 
 KEY = SigningKey.from_seed(b"\x01" * 32)
 OTHER = SigningKey.from_seed(b"\x02" * 32)
@@ -94,6 +95,17 @@ def test_a_signature_of_another_form_does_not_hold(signature: bytes) -> None:
             parse_checkpoint(f"{TEXT}\n\n{line(HEAD.origin, key_id(HEAD.origin, KEY.public_key), signature)}")
         return
     lines = line(HEAD.origin, key_id(HEAD.origin, KEY.public_key), signature)
+    with pytest.raises(InvalidSignature):
+        verify_checkpoint(parse_checkpoint(f"{TEXT}\n\n{lines}"), [KEY.public_key])
+
+
+def test_a_signature_has_one_form() -> None:
+    """S + L verifies in careless libraries."""
+    signature = KEY.sign(HEAD.text.encode())
+    scalar = int.from_bytes(signature[32:], "little") + ORDER
+    lines = line(
+        HEAD.origin, key_id(HEAD.origin, KEY.public_key), signature[:32] + scalar.to_bytes(32, "little")
+    )
     with pytest.raises(InvalidSignature):
         verify_checkpoint(parse_checkpoint(f"{TEXT}\n\n{lines}"), [KEY.public_key])
 

@@ -29,8 +29,15 @@ from bilateral.protocol.revocations import (
     sign_entry,
     verify_entry,
 )
-from support.edwards import BASE, TORSION, add, encode, multiply, secret_scalar, sign_with
+from support.edwards import BASE, ORDER, TORSION, add, encode, multiply, secret_scalar, sign_with
 from support.feeds import FEED_KEY, KERNEL, NOW, OTHER_KEY, feed_of
+
+
+def malleated(signature: bytes) -> bytes:
+    """S + L, which verifies in careless libraries."""
+    scalar = int.from_bytes(signature[32:], "little") + ORDER
+    return signature[:32] + scalar.to_bytes(32, "little")
+
 
 ENTRY = sign_entry(KERNEL, "cap-1", NOW, FEED_KEY)
 PAGE = feed_of(3).page(1, limit=1)
@@ -68,6 +75,9 @@ SMALL_ORDER = PublicKey(bytes([1]) + bytes(31))
         pytest.param(replace(ENTRY, revoked_at=NOW + 1), id="another time"),
         pytest.param(replace(ENTRY, signer=OTHER_KEY.public_key), id="another signer"),
         pytest.param(replace(ENTRY, signature=bytes(64)), id="no signature"),
+        pytest.param(
+            replace(ENTRY, signature=malleated(ENTRY.signature)), id="another form of the signature"
+        ),
         pytest.param(
             replace(ENTRY, signer=SMALL_ORDER, signature=bytes([1]) + bytes(63)), id="key of small order"
         ),

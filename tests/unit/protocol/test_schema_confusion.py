@@ -17,8 +17,11 @@ from support.kernels import KEY_A, NOW, TERMS, envelope_of_a
 DOCUMENT_SCHEMAS = [
     "bilateral.authority-statement.v1",
     "bilateral.authority-statement.v2",
+    "bilateral.feed-evidence.v1",
     "bilateral.introduction-request.v1",
     "bilateral.introduction-status-request.v1",
+    "bilateral.revocation-feed.v1",
+    "bilateral.revocation.v1",
     "chio.federation-activation-exchange.v1",
     "chio.federation-open-admission-policy.v1",
     "chio.federation-reputation-clearing.v1",
