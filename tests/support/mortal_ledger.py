@@ -1,7 +1,8 @@
 """A process that records decisions until it is killed, or as many as it is told, and says what was recorded.
 
-``python -m support.mortal_ledger URL NAME COUNT``: each line on standard output is the number and hash of one
-recorded decision, written after it was recorded; the last line is ``done``.
+``python -m support.mortal_ledger URL NAME COUNT``: it says ``ready`` and waits for a line on standard input. Each
+further line on standard output is the number and hash of one recorded decision, written after it was recorded; the
+last line is ``done``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ AT_ONCE = 50
 
 async def main(url: str, name: str, count: int) -> None:
     ledger = await open_ledger(url, lock_seconds=20)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
     for start in range(0, count, AT_ONCE):
         links = await asyncio.gather(
             *(

@@ -2,8 +2,8 @@
 
 Rules: entries and the head over them are written in one transaction, and only onto the size that the
 caller computed the head for (else :class:`LedgerConflict` ``feed-moved``: read again, sign again); a
-head's size and time never go back; a capability is revoked in a feed once. The ledger neither makes nor
-checks signatures and tree hashes: ``protocol`` does.
+head's size and time never go back, and one size has one root; a capability is revoked in a feed once.
+The ledger neither makes nor checks signatures and tree hashes: ``protocol`` does.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ def append_revocations(
         "INSERT INTO ledger_feeds (kernel_id, size) VALUES (%s, 0) ON CONFLICT (kernel_id) DO NOTHING",
         (kernel_id,),
     )
-    ((size, published_at),) = session.run_held(
-        "SELECT size, published_at FROM ledger_feeds WHERE kernel_id = %s", (kernel_id,)
+    ((size, root_hash, published_at),) = session.run_held(
+        "SELECT size, root_hash, published_at FROM ledger_feeds WHERE kernel_id = %s", (kernel_id,)
     )
     if number(session, size) != expected_size or head.size != expected_size + len(entries):
         raise LedgerConflict(session.place, "feed-moved")
     if published_at is not None and head.published_at < number(session, published_at):
         raise LedgerConflict(session.place, "head-regressed")
+    if not entries and root_hash is not None and head.root_hash != root_hash:
+        raise LedgerConflict(session.place, "head-forked")
     names = {entry.capability_id for entry in entries}
     if len(names) != len(entries) or any(
         find_feed_entry(session, kernel_id, name) is not None for name in names

@@ -64,7 +64,8 @@ class Ledger(Protocol):
         """Add to a feed of ours, with the head over ``expected_size + len(entries)`` entries.
 
         Raises LedgerConflict: ``feed-moved`` (somebody else added first), ``head-regressed`` (an earlier
-        time), ``already-revoked``. Without entries, the head alone is renewed.
+        time), ``head-forked`` (another root of the same size), ``already-revoked``. Without entries, the head
+        alone is renewed.
         """
         ...
 

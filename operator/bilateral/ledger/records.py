@@ -76,9 +76,10 @@ class FeedPage:
 
 @dataclass(frozen=True, slots=True)
 class PartnerHead:
-    """The newest head that was accepted of a partner's feed (the high-water mark).
+    """How far a partner's feed was read, and the newest head that was accepted of it (the high-water mark).
 
-    ``frontier`` are the hashes of the compact range that a reader goes on from, as hex.
+    ``size`` and ``root_hash`` are of the entries that are stored, ``frontier`` the hashes of their compact
+    range, as hex; ``checkpoint`` may commit to more. The times are those of the newest head that was reached.
     """
 
     size: int

@@ -34,7 +34,6 @@ from bilateral.ledger.verification import (
     Flaw,
     Report,
     check_edges,
-    check_feed_part,
     read_feeds,
 )
 from bilateral.ledger.worker import Worker
@@ -222,14 +221,9 @@ class SQLLedger:
         await self._reader.read(partial(check_edges, head=chain.head, findings=chain.findings))
 
     async def _verify_feeds(self, findings: Findings) -> None:
-        for kernel_id, size in await self._reader.read(read_feeds):
-            start = 0
-            while True:
-                start = await self._reader.read(
-                    partial(check_feed_part, kernel_id=kernel_id, start=start, size=size, findings=findings)
-                )
-                if start >= size:
-                    break
+        for feed in await self._reader.read(partial(read_feeds, findings=findings)):
+            while not feed.at_end:
+                await self._reader.read(feed.check_part)
 
     async def close(self) -> None:
         """Finish what was begun and end."""

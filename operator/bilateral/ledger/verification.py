@@ -2,7 +2,8 @@
 
 The chain: every number once, from 1 to the head; every ``previous`` the hash before it; every hash that
 of its entry; every receipt named by its decision, unchanged, and no receipt beside. Our feeds: every leaf
-once, up to the head's size, every document's id the indexed one. And what the database itself finds wrong.
+once, up to the head's size, every document's id the indexed one, and all of them the tree of the head. And
+what the database itself finds wrong.
 
 A chain can be written anew as a whole by whoever may write the database, and its end can be cut off;
 ``expected``, a link that was noted elsewhere, is what shows that. The work is done in parts, so that
@@ -16,9 +17,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bilateral.ledger.chain import GENESIS, entry_hash, parse_stored, receipt_of
-from bilateral.ledger.database import Row, Session
+from bilateral.ledger.database import Row, Session, number, text
 from bilateral.ledger.records import Link
 from bilateral.protocol.canonical import sha256_hex
+from bilateral.protocol.merkle import CompactRange, leaf_hash
 
 PART = 1000
 MAX_DEFECTS = 100
@@ -169,38 +171,64 @@ def check_edges(session: Session, head: Link, findings: Findings) -> None:
         findings.add("receipts", seq, Flaw.WITHOUT_DECISION)
 
 
-def read_feeds(session: Session) -> list[tuple[str, int]]:
-    """Our feeds and the sizes that their heads say."""
-    rows = session.run("SELECT kernel_id, size FROM ledger_feeds ORDER BY kernel_id")
-    return [(str(name), size if isinstance(size, int) else 0) for name, size in rows]
+@dataclass(slots=True)
+class FeedCheck:
+    """Walks one feed of ours up to the ``size`` of a head whose tree has the root ``root_hash``."""
 
+    kernel_id: str
+    size: int
+    root_hash: str
+    findings: Findings
+    tree: CompactRange = field(default_factory=CompactRange)
+    start: int = 0
+    at_end: bool = False
 
-def check_feed_part(session: Session, kernel_id: str, start: int, size: int, findings: Findings) -> int:
-    """Check the next entries of a feed; return where to go on, ``size`` at the end."""
-    rows = session.run(
-        "SELECT leaf, capability_id, document FROM ledger_feed_entries "
-        "WHERE kernel_id = %s AND leaf >= %s AND leaf < %s ORDER BY leaf LIMIT %s",
-        (kernel_id, start, size, PART),
-    )
-    for leaf, capability_id, stored in rows:
-        if leaf != start:
-            findings.add("feeds", f"{kernel_id} {start}", Flaw.MISSING)
-        document = parse_stored(stored) if isinstance(stored, str) else None
-        if document is None or document.get("capabilityId") != capability_id:
-            findings.add("feeds", f"{kernel_id} {leaf}", Flaw.DIFFERS)
-        findings.feed_entries += 1
-        start = leaf + 1 if isinstance(leaf, int) else size
-    if len(rows) < PART:
-        if start != size:
-            findings.add("feeds", f"{kernel_id} {start}", Flaw.MISSING)
+    def check_part(self, session: Session) -> None:
+        """Check the next entries, and at the end that there are no others."""
+        rows = session.run(
+            "SELECT leaf, capability_id, document FROM ledger_feed_entries "
+            "WHERE kernel_id = %s AND leaf >= %s AND leaf < %s ORDER BY leaf LIMIT %s",
+            (self.kernel_id, self.start, self.size, PART),
+        )
+        leaves: list[bytes] = []
+        for leaf, capability_id, stored in rows:
+            if leaf != self.start:
+                self._add(self.start, Flaw.MISSING)
+            document = parse_stored(stored) if isinstance(stored, str) else None
+            if document is None or document.get("capabilityId") != capability_id:
+                self._add(leaf, Flaw.DIFFERS)
+            leaves.append(leaf_hash(str(stored).encode(errors="replace")))
+            self.findings.feed_entries += 1
+            self.start = leaf + 1 if isinstance(leaf, int) else self.size
+        self.tree = self.tree.extend(leaves)
+        if len(rows) < PART:
+            self._finish(session)
+
+    def _finish(self, session: Session) -> None:
+        self.at_end = True
+        if self.start != self.size:
+            self._add(self.start, Flaw.MISSING)
+        if (self.tree.size, self.tree.root.hex()) != (self.size, self.root_hash):
+            self._add(self.size, Flaw.HEAD_DIFFERS)
+        # That of now: entries may have been added since the beginning.
         if session.run(
             "SELECT 1 FROM ledger_feed_entries e JOIN ledger_feeds f ON f.kernel_id = e.kernel_id "
             "WHERE e.kernel_id = %s AND (e.leaf >= f.size OR e.leaf < 0) LIMIT 1",
-            (kernel_id,),
+            (self.kernel_id,),
         ):
-            findings.add("feeds", f"{kernel_id} {size}", Flaw.PAST_THE_HEAD)
-        return size
-    return start
+            self._add(self.size, Flaw.PAST_THE_HEAD)
+
+    def _add(self, leaf: object, what: Flaw) -> None:
+        self.findings.add("feeds", f"{self.kernel_id} {leaf}", what)
+
+
+def read_feeds(session: Session, findings: Findings) -> list[FeedCheck]:
+    """Our feeds, with the sizes and roots of their heads."""
+    rows = session.run("SELECT kernel_id, size, root_hash FROM ledger_feeds ORDER BY kernel_id")
+    return [
+        FeedCheck(text(session, name), number(session, size), text(session, root), findings)
+        for name, size, root in rows
+    ]
 
 
 def _number(rows: list[Row], otherwise: int) -> int:

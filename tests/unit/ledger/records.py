@@ -9,7 +9,8 @@ from contextlib import closing
 import psycopg
 
 from bilateral.ledger.records import FeedEntry, FeedHead, PartnerHead, Relation, Revocation
-from bilateral.protocol.canonical import JSON
+from bilateral.protocol.canonical import JSON, canonical_bytes
+from bilateral.protocol.merkle import CompactRange, leaf_hash
 
 RELATION = Relation("org-b-kernel", "org-a-kernel")
 OTHER = Relation("org-b-kernel", "org-c-kernel")
@@ -35,8 +36,11 @@ def entry(name: str, revoked_at: int = 5) -> FeedEntry:
     return FeedEntry(name, revoked_at, {"capabilityId": name, "revokedAt": revoked_at, "signature": "00"})
 
 
-def feed_head(size: int, published_at: int = 10) -> FeedHead:
-    return FeedHead(size, f"{size:064x}", published_at, f"org-b-kernel/revocations\n{size}\n")
+def feed_head(size: int, published_at: int = 10, names: Sequence[str] = ()) -> FeedHead:
+    """A head; only one that is given the names of all entries has the root of their tree."""
+    leaves = [leaf_hash(canonical_bytes(dict(entry(name).document))) for name in names]
+    root = CompactRange().extend(leaves).root.hex()
+    return FeedHead(size, root, published_at, f"org-b-kernel/revocations\n{size}\n")
 
 
 def partner_head(size: int, published_at: int = 10, root: int | None = None) -> PartnerHead:

@@ -33,7 +33,8 @@ async def test_a_page_has_the_entries_and_the_head_of_one_moment(ledger: Ledger)
 
 
 async def test_a_page_has_a_thousand_entries_at_most(ledger: Ledger) -> None:
-    await publish(ledger, *(f"cap-{each:04}" for each in range(1500)))
+    names = [f"cap-{each:04}" for each in range(1500)]
+    await ledger.append_revocations(KERNEL, 0, [entry(each) for each in names], feed_head(1500, names=names))
     first = await ledger.feed_page(KERNEL, 0, 5000)
     assert len(first.entries) == 1000
     assert len((await ledger.feed_page(KERNEL, 1000)).entries) == 500
@@ -59,6 +60,7 @@ REFUSED = {
     "somebody else added first": (0, ["x"], feed_head(1, 20), "feed-moved"),
     "more than there is": (5, ["x"], feed_head(6, 20), "feed-moved"),
     "a head over something else": (2, ["x"], feed_head(9, 20), "feed-moved"),
+    "another root of the same size": (2, [], feed_head(2, 20, ["a", "x"]), "head-forked"),
     "an earlier head": (2, [], feed_head(2, 9), "head-regressed"),
     "revoked before": (2, ["b"], feed_head(3, 20), "already-revoked"),
     "revoked twice at once": (2, ["x", "x"], feed_head(4, 20), "already-revoked"),
@@ -87,9 +89,10 @@ async def test_of_two_writers_one_wins_and_the_other_reads_again(url: str) -> No
 
 
 async def test_each_trust_domain_has_a_feed_of_its_own(ledger: Ledger) -> None:
-    await publish(ledger, "a")
-    await ledger.append_revocations("other-kernel", 0, [entry("a")], feed_head(1))
-    assert (await ledger.verify()).feed_entries == 2
+    for kernel in ("one-kernel", "other-kernel"):
+        await ledger.append_revocations(kernel, 0, [entry("a")], feed_head(1, names=["a"]))
+    report = await ledger.verify()
+    assert (report.intact, report.feed_entries) == (True, 2)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 513, "a\0b", "a\nb", "\ud800"])
@@ -99,32 +102,40 @@ async def test_an_id_that_cannot_be_shown_is_not_stored(ledger: Ledger, name: st
     assert await ledger.feed_head(KERNEL) is None
 
 
+MISSING = (f"{KERNEL} 1", Flaw.MISSING)
+DIFFERS = (f"{KERNEL} 1", Flaw.DIFFERS)
+HEAD = (f"{KERNEL} 3", Flaw.HEAD_DIFFERS)
 TAMPERED = {
-    "an entry is gone": ("DELETE FROM ledger_feed_entries WHERE leaf = 1", f"{KERNEL} 1", Flaw.MISSING),
-    "the last is gone": ("DELETE FROM ledger_feed_entries WHERE leaf = 2", f"{KERNEL} 2", Flaw.MISSING),
+    "an entry is gone": ("DELETE FROM ledger_feed_entries WHERE leaf = 1", [MISSING, HEAD]),
+    "the last is gone": (
+        "DELETE FROM ledger_feed_entries WHERE leaf = 2",
+        [(f"{KERNEL} 2", Flaw.MISSING), HEAD],
+    ),
     "another id": (
         "UPDATE ledger_feed_entries SET document = replace(document, '\"b\"', '\"x\"') WHERE leaf = 1",
-        f"{KERNEL} 1",
-        Flaw.DIFFERS,
+        [DIFFERS, HEAD],
     ),
-    "no document": (
-        "UPDATE ledger_feed_entries SET document = '[]' WHERE leaf = 0",
-        f"{KERNEL} 0",
-        Flaw.DIFFERS,
+    "another signature": (
+        "UPDATE ledger_feed_entries SET document = replace(document, '\"00\"', '\"01\"') WHERE leaf = 1",
+        [HEAD],
     ),
+    "no document": ("UPDATE ledger_feed_entries SET document = '[]' WHERE leaf = 1", [DIFFERS, HEAD]),
+    "another root": ("UPDATE ledger_feeds SET root_hash = 'x'", [HEAD]),
     "one more": (
         "INSERT INTO ledger_feed_entries VALUES ('org-b-kernel', 3, 'x', 1, '{\"capabilityId\":\"x\"}')",
-        f"{KERNEL} 3",
-        Flaw.PAST_THE_HEAD,
+        [(f"{KERNEL} 3", Flaw.PAST_THE_HEAD)],
     ),
 }
 
 
-@pytest.mark.parametrize(("statement", "where", "what"), TAMPERED.values(), ids=TAMPERED.keys())
+@pytest.mark.parametrize(("statement", "found"), TAMPERED.values(), ids=TAMPERED.keys())
 async def test_a_feed_that_was_tampered_with_is_found(
-    ledger: Ledger, url: str, statement: str, where: str, what: Flaw
+    ledger: Ledger, url: str, statement: str, found: list[tuple[str, Flaw]]
 ) -> None:
-    await publish(ledger, "a", "b", "c")
+    names = ["a", "b", "c"]
+    await ledger.append_revocations(KERNEL, 0, [entry(each) for each in names], feed_head(3, names=names))
+    assert (await ledger.verify()).intact
     tamper(url, statement)
     report = await ledger.verify()
-    assert [(each.part, each.where, each.what) for each in report.defects] == [("feeds", where, what)]
+    assert [(each.where, each.what) for each in report.defects] == found
+    assert {each.part for each in report.defects} == {"feeds"}
