@@ -573,6 +573,17 @@ def test_two_grants_may_share_what_the_parent_has() -> None:
     verify_chain(chain_of_two(scope=halves), now=NOW)
 
 
+def test_grants_share_no_limit_that_the_parent_has_not() -> None:
+    parent = narrow(max_invocations=None, max_total_cost=None)
+    child = Scope((GRANT, replace(GRANT, max_invocations=9, max_total_cost=None)))
+    verify_chain(of_scopes(parent, child), now=NOW)
+
+
+def test_a_resource_below_the_parents_prefix_is_accepted() -> None:
+    below = replace(RESOURCE, uri_pattern="file:///workspace/reports/*")
+    verify_chain(of_scopes(Scope(resource_grants=(RESOURCE,)), Scope(resource_grants=(below,))), now=NOW)
+
+
 def test_a_second_grant_of_the_parent_makes_room() -> None:
     parent = Scope((GRANT, replace(GRANT, max_invocations=9)))
     child = Scope((replace(GRANT, max_invocations=9), replace(GRANT, max_invocations=8)))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from bilateral.protocol.canonical import canonical_bytes, plain_canonical_bytes
 from bilateral.protocol.capabilities.chains import Chain, parse_chain, verify_chain
 from bilateral.protocol.capabilities.constraints import Constraint, ConstraintType
 from bilateral.protocol.capabilities.errors import CapabilityWidened, ChainDefect
@@ -182,6 +183,14 @@ def test_a_call_that_the_child_allows_the_parent_allows(
     )
     assert set(parent.constraints) <= set(child.constraints)
     assert parent.dpop_required is not True or child.dpop_required is True
+
+
+@given(scope=scopes, server=st.text(min_size=1, max_size=8))
+def test_the_short_way_to_canonical_bytes_is_exact_for_typed_values(scope: Scope, server: str) -> None:
+    named = replace(scope, grants=(*scope.grants, replace(GRANT, server_id=server)))
+    assert plain_canonical_bytes(named.to_wire()) == canonical_bytes(named.to_wire())
+    for token in (*CHAINS[False].tokens, *CHAINS[True].tokens):
+        assert plain_canonical_bytes(token.schema_body()) == canonical_bytes(token.schema_body())
 
 
 @given(scope=scopes)

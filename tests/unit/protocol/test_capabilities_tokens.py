@@ -18,8 +18,15 @@ from bilateral.protocol.capabilities.constraints import (
     ModelBounds,
     parse_constraint,
 )
-from bilateral.protocol.capabilities.grants import Operation, ResourceGrant, Scope, ToolGrant, parse_scope
-from bilateral.protocol.capabilities.links import parse_link, sign_link, verify_link
+from bilateral.protocol.capabilities.grants import (
+    Operation,
+    PromptGrant,
+    ResourceGrant,
+    Scope,
+    ToolGrant,
+    parse_scope,
+)
+from bilateral.protocol.capabilities.links import parse_link, sign_link, verify_link, verify_links
 from bilateral.protocol.capabilities.money import Money, parse_money
 from bilateral.protocol.capabilities.tokens import (
     CAPABILITY_SCHEMA,
@@ -362,6 +369,7 @@ def test_a_constraint_with_another_shape_of_value_is_refused(kind: ConstraintTyp
         None,
         {},
         {"type": "unheard_of", "value": 1},
+        {"type": "unheard_of"},
         {"type": ["path_prefix"], "value": "a"},
         {"type": "path_prefix", "value": "a", "note": 1},
         {"type": "governed_intent_required", "value": None},
@@ -416,6 +424,17 @@ def test_a_scope_is_hashed_in_its_typed_form() -> None:
     assert Scope().to_wire() == {}
     assert Scope().is_empty
     assert not scope.is_empty
+    assert not Scope(grants=scope.grants).is_empty
+    assert not Scope(resource_grants=scope.resource_grants).is_empty
+    assert not Scope(prompt_grants=(PromptGrant("*", (Operation.GET,)),)).is_empty
+
+
+@pytest.mark.parametrize(
+    ("server", "tool", "covered"),
+    [("s", "t", True), ("s", "*", True), ("*", "*", True), ("s", "u", False), ("r", "t", False)],
+)
+def test_a_grant_covers_its_tool_or_any(server: str, tool: str, covered: bool) -> None:
+    assert ToolGrant(server, tool, (Operation.INVOKE,)).covers("s", "t") is covered
 
 
 # Era B: hashes, proofs and bindings.
@@ -457,7 +476,17 @@ BINDINGS: dict[str, tuple[Callable[[], Chain], type[errors.ChainDefect], str]] =
     "scope hash absent": (
         lambda: changed_link(TWO(), scope_hash=None),
         errors.ScopeBindingInvalid,
-        "delegation_chain.scope_hash",
+        "scope_hash",
+    ),
+    "scope hash alone, of another scope": (
+        lambda: changed_link(chain_of_two(), scope_hash="0" * 64),
+        errors.ScopeBindingInvalid,
+        "scope_hash",
+    ),
+    "binding without a scope hash": (
+        lambda: changed_link(chain_of_two(), child_binding=binding(TWO())),
+        errors.ScopeBindingInvalid,
+        "scope_hash",
     ),
     "proof absent": (
         lambda: changed_leaf(TWO(), attenuation_proof=None, budget_share_bps=5),
@@ -585,6 +614,12 @@ def test_a_share_never_grows(first: int | None, second: int | None) -> None:
             "normalizedChildScope": "{}",
             "subsetRelations": [{"grantKind": "tool", "childIndex": 0, "parentIndex": 0, "subset": False}],
         },
+        {
+            "normalizedParentScope": "{}",
+            "normalizedChildScope": "{}",
+            "subsetRelations": [{"grantKind": "other", "childIndex": 0, "parentIndex": 0, "subset": True}],
+        },
+        {"normalizedParentScope": "{}", "normalizedChildScope": " " * (64 * 1024 + 1)},
     ],
 )
 def test_what_is_no_witness_is_refused(witness: dict[str, Any]) -> None:
@@ -609,6 +644,39 @@ def test_markers_of_families_are_refused_by_name(marker: str) -> None:
     with pytest.raises(errors.UnsupportedCapability) as refusal:
         parse_token(token_json(attenuation_proof=value))
     assert refusal.value.field == f"attenuation_proof.{marker}"
+
+
+def test_a_proof_that_is_not_needed_is_not_asked_for() -> None:
+    link = changed_link(chain_of_two(), scope_hash=SCOPE.sha256)
+    verify_chain(link, now=NOW)
+
+
+LINKS = chain_of_three().leaf.delegation_chain
+
+
+def test_links_verify_by_themselves_up_to_the_depth() -> None:
+    verify_links(LINKS, max_depth=2)
+    verify_links((), max_depth=0)
+    again = sign_link(replace(LINKS[1], timestamp=LINKS[0].timestamp), WORKER)
+    verify_links((LINKS[0], again))
+
+
+@pytest.mark.parametrize(
+    ("links", "kind"),
+    [
+        (LINKS * 3, errors.DelegationTooDeep),
+        (LINKS[::-1], errors.DelegationBroken),
+        (
+            (LINKS[0], sign_link(replace(LINKS[1], timestamp=LINKS[0].timestamp - 1), WORKER)),
+            errors.DelegationTimeInvalid,
+        ),
+        ((LINKS[0], replace(LINKS[1], signature=LINKS[0].signature)), errors.LinkSignatureInvalid),
+    ],
+    ids=["too many", "not joined", "back in time", "signature"],
+)
+def test_links_that_do_not_hold_by_themselves(links: Any, kind: type[errors.ChainDefect]) -> None:
+    with pytest.raises(kind):
+        verify_links(links)
 
 
 def test_a_link_verifies_by_itself() -> None:

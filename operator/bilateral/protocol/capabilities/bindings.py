@@ -24,7 +24,7 @@ from bilateral.protocol.capabilities.errors import (
     UnsupportedCapability,
 )
 from bilateral.protocol.capabilities.links import DelegationLink
-from bilateral.protocol.capabilities.proofs import FULL_SHARE_BPS
+from bilateral.protocol.capabilities.proofs import FULL_SHARE_BPS, ChildBinding
 from bilateral.protocol.capabilities.tokens import CapabilityToken
 
 
@@ -36,31 +36,40 @@ def check_bindings(tokens: Sequence[CapabilityToken]) -> None:
     if tokens[0].is_attenuated:
         raise UnsupportedCapability(index=0, field="attenuation_proof")
     links = tokens[-1].delegation_chain
+    if not any(link.scope_hash or link.child_binding for link in links) and not any(
+        token.is_attenuated for token in tokens
+    ):
+        return  # Era A: there is nothing to compute a hash for.
+    hashes = [token.scope.sha256 for token in tokens]
     bound_throughout = tokens[-1].is_attenuated and len(links) > 1
     for index, link in enumerate(links):
-        parent, child = tokens[index], tokens[index + 1]
-        if bound_throughout and (link.scope_hash is None or link.child_binding is None):
+        if bound_throughout and link.child_binding is None:
             raise ScopeBindingInvalid(link=index, field="child_binding", found="absent")
-        if link.scope_hash is not None and link.scope_hash != parent.scope.sha256:
+        if link.scope_hash is not None and link.scope_hash != hashes[index]:
             raise ScopeBindingInvalid(
-                link=index, field="scope_hash", expected=parent.scope.sha256, found=link.scope_hash
+                link=index, field="scope_hash", expected=hashes[index], found=link.scope_hash
             )
+        child = tokens[index + 1]
+        if link.scope_hash is None and (child.is_attenuated or link.child_binding is not None):
+            raise ScopeBindingInvalid(link=index, field="scope_hash", found="absent")
         if child.is_attenuated:
-            _check_attenuated(link, parent, child, index)
-        _check_binding(link, parent, child, index)
+            _check_proof(child, hashes[index], hashes[index + 1], index)
+            _check_narrowing(tokens[index], child, index)
+        if link.child_binding is not None:
+            _check_binding(link, link.child_binding, child, index)
 
 
-def _check_attenuated(
-    link: DelegationLink, parent: CapabilityToken, child: CapabilityToken, index: int
-) -> None:
+def _check_proof(child: CapabilityToken, parent_hash: str, child_hash: str, index: int) -> None:
     proof = child.attenuation_proof
-    if proof is None or link.scope_hash is None:
-        field = "attenuation_proof" if proof is None else "delegation_chain.scope_hash"
-        raise ScopeBindingInvalid(index=index + 1, field=field, found="absent")
-    if not proof.is_of(parent.scope, child.scope):
+    if proof is None:
+        raise ScopeBindingInvalid(index=index + 1, field="attenuation_proof", found="absent")
+    if not proof.is_of(parent_hash, child_hash):
         raise ScopeBindingInvalid(
             index=index + 1, field="attenuation_proof", expected="these scopes", found="others"
         )
+
+
+def _check_narrowing(parent: CapabilityToken, child: CapabilityToken, index: int) -> None:
     share, ceiling = _share(child), _share(parent)
     if share > ceiling:
         raise CapabilityWidened(
@@ -71,10 +80,7 @@ def _check_attenuated(
             raise AttenuationNotApplied(index=index + 1, field=f"scope_attenuations[{place}]")
 
 
-def _check_binding(link: DelegationLink, parent: CapabilityToken, child: CapabilityToken, index: int) -> None:
-    binding = link.child_binding
-    if binding is None:
-        return
+def _check_binding(link: DelegationLink, binding: ChildBinding, child: CapabilityToken, index: int) -> None:
     for field, is_right in (
         ("capabilityId", binding.capability_id == child.id),
         ("issuedAt", binding.issued_at == child.issued_at == link.timestamp),
@@ -84,8 +90,6 @@ def _check_binding(link: DelegationLink, parent: CapabilityToken, child: Capabil
     ):
         if not is_right:
             raise ScopeBindingInvalid(link=index, field=f"child_binding.{field}", expected="the child's")
-    if link.scope_hash != parent.scope.sha256:
-        raise ScopeBindingInvalid(link=index, field="scope_hash", found="absent")
 
 
 def _share(token: CapabilityToken) -> int:

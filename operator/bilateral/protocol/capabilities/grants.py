@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bilateral.protocol.canonical import canonical_bytes, sha256_hex
+from bilateral.protocol.canonical import plain_canonical_bytes, sha256_hex
 from bilateral.protocol.capabilities.constraints import Constraint, parse_constraint
 from bilateral.protocol.capabilities.members import (
     UINT32_MAX,
@@ -137,7 +137,7 @@ class Scope:
     @property
     def sha256(self) -> str:
         """SHA-256 (hex) of the scope's canonical JSON: chio's scope hash."""
-        return sha256_hex(canonical_bytes(self.to_wire()))
+        return sha256_hex(plain_canonical_bytes(self.to_wire()))
 
 
 def parse_scope(value: JSON) -> Scope:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bilateral.protocol.canonical import canonical_bytes, require_signable
 from bilateral.protocol.capabilities.attenuations import Attenuation, parse_attenuation
 from bilateral.protocol.capabilities.errors import (
     DelegationBroken,
@@ -35,9 +34,10 @@ from bilateral.protocol.capabilities.members import (
     read_signature,
 )
 from bilateral.protocol.capabilities.proofs import ChildBinding, parse_binding
+from bilateral.protocol.capabilities.signing import sign_body, verify_body
 from bilateral.protocol.errors import InvalidSignature
 from bilateral.protocol.publickey import PublicKey
-from bilateral.protocol.signatures import SigningKey, verify_canonical
+from bilateral.protocol.signatures import SigningKey
 from bilateral.protocol.strictjson import JSON
 
 MAX_ATTENUATIONS: Final = 64
@@ -114,15 +114,13 @@ def sign_link(link: DelegationLink, key: SigningKey) -> DelegationLink:
     Raises MalformedDocument for a value that must not be signed.
     """
     unsigned = replace(link, delegator=key.public_key, signature=b"")
-    body = unsigned.body()
-    require_signable(body)
-    return parse_link(replace(unsigned, signature=key.sign(canonical_bytes(body))).to_wire())
+    return parse_link(replace(unsigned, signature=sign_body(unsigned.body(), key)).to_wire())
 
 
 def verify_link(link: DelegationLink, *, index: int = 0) -> None:
     """Verify a link's signature; LinkSignatureInvalid names the link by ``index``."""
     try:
-        verify_canonical(link.delegator, link.body(), link.signature)
+        verify_body(link.delegator, link.body(), link.signature)
     except InvalidSignature:
         raise LinkSignatureInvalid(link=index, field="signature", found=link.delegator.canonical) from None
 

@@ -68,11 +68,10 @@ class AttenuationProof:
     subset_relations: tuple[SubsetRelation, ...] = ()
     restricted_predicates: tuple[str, ...] = ()
 
-    def is_of(self, parent: Scope, child: Scope) -> bool:
-        """Whether hashes and quotations are those of these two scopes."""
-        return self.parent_scope_hash == parent.sha256 == sha256_hex(
-            self.parent_scope.encode()
-        ) and self.child_scope_hash == child.sha256 == sha256_hex(self.child_scope.encode())
+    def is_of(self, parent_hash: str, child_hash: str) -> bool:
+        """Whether hashes and quotations are those of the scopes that have these hashes."""
+        quoted = sha256_hex(self.parent_scope.encode()), sha256_hex(self.child_scope.encode())
+        return (self.parent_scope_hash, self.child_scope_hash) == (parent_hash, child_hash) == quoted
 
     def to_wire(self) -> dict[str, JSON]:
         """Write it as a chio document has it."""

@@ -24,7 +24,6 @@ import json
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bilateral.protocol.canonical import canonical_bytes, require_signable
 from bilateral.protocol.capabilities.attenuations import Attenuation, parse_attenuation
 from bilateral.protocol.capabilities.errors import (
     CapabilitySignatureInvalid,
@@ -43,9 +42,10 @@ from bilateral.protocol.capabilities.members import (
     read_signature,
 )
 from bilateral.protocol.capabilities.proofs import FULL_SHARE_BPS, AttenuationProof, parse_proof
+from bilateral.protocol.capabilities.signing import sign_body, verify_body
 from bilateral.protocol.errors import InvalidSignature, MalformedDocument
 from bilateral.protocol.publickey import PublicKey
-from bilateral.protocol.signatures import SigningKey, verify_canonical
+from bilateral.protocol.signatures import SigningKey
 from bilateral.protocol.strictjson import JSON, Limits, parse_json
 
 CAPABILITY_SCHEMA: Final = "chio.capability.v1"
@@ -189,8 +189,7 @@ def sign_token(token: CapabilityToken, key: SigningKey) -> CapabilityToken:
     schema = CAPABILITY_SCHEMA if token.has_newer_members else token.schema
     unsigned = replace(token, issuer=key.public_key, schema=schema, algorithm=None, signature=b"")
     body = unsigned.plain_body() if schema is None else unsigned.schema_body()
-    require_signable(body)
-    return parse_token(replace(unsigned, signature=key.sign(canonical_bytes(body))).to_wire())
+    return parse_token(replace(unsigned, signature=sign_body(body, key)).to_wire())
 
 
 def verify_token(token: CapabilityToken, *, index: int = 0) -> None:
@@ -204,7 +203,7 @@ def verify_token(token: CapabilityToken, *, index: int = 0) -> None:
         bodies.reverse()
     for body in bodies:
         try:
-            verify_canonical(token.issuer, body(), token.signature)
+            verify_body(token.issuer, body(), token.signature)
         except InvalidSignature:
             continue
         return
