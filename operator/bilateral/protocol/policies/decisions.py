@@ -34,7 +34,7 @@ from bilateral.protocol.capabilities.chains import VerifiedChain, verify_chain
 from bilateral.protocol.capabilities.errors import ChainDefect
 from bilateral.protocol.capabilities.grants import Scope, ToolGrant
 from bilateral.protocol.policies.calls import Refused, judge_amount, judge_parameters
-from bilateral.protocol.policies.policy import FeedSource, Policy, policy_hash
+from bilateral.protocol.policies.policy import Policy, policy_hash
 from bilateral.protocol.policies.questions import (
     Call,
     Check,
@@ -312,16 +312,15 @@ def _look_at_feed(policy: Policy | None, revocations: Revocations, now: int, loo
     if policy is None:
         looked.skipped(CheckName.FEED)
         return
-    feed, ceiling = policy.revocation_feed, policy.max_staleness_seconds
-    if feed is None:
+    if policy.revocation_feed is None:
         looked.passed(CheckName.FEED, "no feed", "the policy names none")
         return
     until = revocations.fresh_until
-    expected = f"news younger than {ceiling} seconds"
+    expected = f"news younger than {policy.max_staleness_seconds} seconds"
     if until is None or now >= until:
         found = "never read" if until is None else f"stale since {until}"
         looked.failed(CheckName.FEED, Reason.REVOCATION_FEED_STALE, expected, found)
-    elif revocations.lesser and feed.source is not FeedSource.CHIO_SERVICE:
+    elif revocations.lesser and not policy.takes_unsigned_news:
         looked.failed(
             CheckName.FEED, Reason.REVOCATIONS_UNSIGNED, "a signed feed", "a source that signs nothing"
         )

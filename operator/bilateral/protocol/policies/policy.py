@@ -194,6 +194,11 @@ class Policy:
         return min(self.revocation_feed.max_staleness_seconds, self.max_evidence_age_seconds)
 
     @property
+    def takes_unsigned_news(self) -> bool:
+        """Whether the policy says that nobody signs the news of revocations."""
+        return self.revocation_feed is not None and self.revocation_feed.source is FeedSource.CHIO_SERVICE
+
+    @property
     def poll_seconds(self) -> int | None:
         """How often the feed is read: at most a third of the ceiling, so that one lost answer closes nobody."""
         if self.revocation_feed is None or self.max_staleness_seconds is None:
