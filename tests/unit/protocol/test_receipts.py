@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bilateral.protocol.canonical import JSON, canonical_bytes
 from bilateral.protocol.capabilities.errors import UnsupportedKeyAlgorithm
+from bilateral.protocol.documents import open_document, sign_document
 from bilateral.protocol.errors import (
     DocumentTooLarge,
     InvalidSignature,
@@ -21,7 +22,7 @@ from bilateral.protocol.errors import (
     UnexpectedSigner,
     WeakKey,
 )
-from bilateral.protocol.keys import SigningKey
+from bilateral.protocol.keys import PublicKey, SigningKey
 from bilateral.protocol.receipts import (
     GuardEvidence,
     ReceiptBody,
@@ -35,6 +36,7 @@ from bilateral.protocol.receipts import (
     sign_receipt,
     verify_receipt,
 )
+from support import edwards
 from support.kernels import KEY_A, KEY_B
 from support.vectors import as_cases, load_set
 
@@ -287,6 +289,38 @@ def test_a_call_that_cannot_be_recorded_is_refused_before(parameters: JSON, caus
 
 def test_doubles_in_a_call_can_be_recorded() -> None:
     require_recordable({"temperature": 0.7, "list": [1.5, None, True]})
+
+
+@pytest.mark.parametrize("point", edwards.SMALL_ORDER, ids=lambda point: edwards.encode(point).hex()[:8])
+def test_no_small_order_key_signs_a_receipt(point: edwards.Point) -> None:
+    raw = edwards.encode(point)
+    # R is the neutral element and S is 0: without the strict rules, good for every eighth message and more.
+    forged = (edwards.encode(edwards.SMALL_ORDER[0]) + bytes(32)).hex()
+    members = {**document(), "kernel_key": raw.hex(), "signature": forged}
+    with pytest.raises(InvalidSignature):
+        open_receipt(members, kernel_key=PublicKey(raw))
+    with pytest.raises(WeakKey):
+        open_receipt(members, kernel_key=None)
+
+
+def test_a_signed_document_is_no_receipt_and_a_receipt_no_document() -> None:
+    plain = dataclasses.replace(BODY, parameters={}, parameter_hash=hash_parameters({}))
+    receipt = sign_receipt(plain, KEY_A).to_members()
+    signed_document = sign_document({"schema": "bilateral.authority-statement.v1", **receipt}, KEY_A)
+    with pytest.raises(MalformedDocument):
+        open_receipt(signed_document, kernel_key=KEY_A.public_key)
+    # Nor with its members and its signature where a receipt has them.
+    body = signed_document["body"]
+    assert isinstance(body, dict)
+    with pytest.raises(MalformedDocument):
+        open_receipt({**body, "signature": signed_document["signature"]}, kernel_key=KEY_A.public_key)
+    reshaped: dict[str, JSON] = {
+        "body": {name: value for name, value in receipt.items() if name != "signature"},
+        "signerKey": receipt["kernel_key"],
+        "signature": receipt["signature"],
+    }
+    with pytest.raises(MalformedDocument):
+        open_document(reshaped, schema="bilateral.authority-statement.v1", signer=KEY_A.public_key)
 
 
 def test_a_key_that_anybody_can_sign_for_is_no_signer() -> None:
