@@ -16,7 +16,7 @@ IDENTITIES ?= 1000
 TESTBED = PYTHONPATH=tests $(BIN)/python -m testbed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test check demo cluster cluster-down testbed crds bench lock clean
+.PHONY: help install test check demo cluster cluster-down testbed postgresql crds bench lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,10 @@ $(STAMP): pyproject.toml requirements/dev.lock
 testbed: install  ## Build etcd, API server, controllers, kubectl and helm (once; kept in the cache)
 	@$(TESTBED) build
 
-test: install testbed  ## Run all tests; ARGS goes to pytest
+postgresql: install  ## Install Debian's PostgreSQL server for the tests, if it is missing (root only)
+	-@$(TESTBED) postgresql
+
+test: install testbed postgresql  ## Run all tests; ARGS goes to pytest
 	@$(BIN)/pytest $(ARGS)
 
 check: install testbed  ## Format, lint, types, import contracts, generated files, chart

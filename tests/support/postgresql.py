@@ -24,6 +24,7 @@ import pytest
 
 from support.waiting import wait_for
 from testbed.ports import lease_port
+from testbed.postgresql import MISSING, find_postgresql
 
 USER = "ledger"
 _SETTINGS = {
@@ -60,23 +61,13 @@ class Server:
         return psycopg.connect(self.url, autocommit=True)
 
 
-def find_programs() -> Path | None:
-    """The folder of initdb and postgres: Debian's newest, else that of PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda each: int(each.parts[4]))
-    if found:
-        return found[-1].parent
-    named = shutil.which("initdb")
-    return Path(named).resolve().parent if named is not None and shutil.which("postgres") else None
-
-
 def require_programs() -> Path:
-    """The same; without it the test skips, or fails where CI=true."""
-    programs = find_programs()
+    """The folder of the server's programs; without them the test skips, or fails where CI=true."""
+    programs = find_postgresql()
     if programs is None:
-        say = "no PostgreSQL server on this machine (Debian: apt install postgresql)"
         if os.environ.get("CI") == "true":
-            pytest.fail(say)
-        pytest.skip(say)
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
     return programs
 
 

@@ -1,4 +1,4 @@
-"""The command line, with `tests` on PYTHONPATH: `python -m testbed build|lint-chart|up DIR|down DIR`."""
+"""The command line, with `tests` on PYTHONPATH: `python -m testbed build|postgresql|lint-chart|up DIR|down DIR`."""
 
 import argparse
 import sys
@@ -14,6 +14,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="testbed", description="A Kubernetes without nodes, for tests.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="build the programs now; later runs find them in the cache")
+    commands.add_parser(
+        "postgresql", help="install Debian's PostgreSQL server if it is missing and we are root"
+    )
     commands.add_parser("lint-chart", help="run `helm lint --strict` on the chart")
     for name, text in (
         ("up", "start a cluster; it runs until `down`"),
@@ -44,9 +47,12 @@ def _run(options: argparse.Namespace) -> None:
     from testbed.build import build_helm, build_kubernetes
     from testbed.chart import lint_chart
     from testbed.cluster import Cluster, stop_processes
+    from testbed.postgresql import MISSING, install_postgresql
 
     if options.command == "build":
         print(f"kubectl: {build_kubernetes().kubectl}\nhelm: {build_helm()}")  # noqa: T201
+    elif options.command == "postgresql":
+        print(f"postgresql: {install_postgresql() or MISSING}")  # noqa: T201
     elif options.command == "lint-chart":
         print(lint_chart().strip())  # noqa: T201
     elif options.command == "up":

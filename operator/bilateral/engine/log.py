@@ -81,5 +81,7 @@ def configure_logging(level: str) -> None:
     # aiohttp's server logs what a client sent when it cannot parse it.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+    # psycopg warns with the server's text, which repeats values; the ledger raises errors of its own.
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     # A kubeconfig that is not there is told by our own error, with what was expected.
     logging.getLogger("kubernetes.aio.config").setLevel(logging.ERROR)
