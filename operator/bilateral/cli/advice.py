@@ -8,23 +8,16 @@ object; numbers and names stand in the condition's message, which is shown besid
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from bilateral.cli.advice_capabilities import CAPABILITY_ADVICE
+from bilateral.cli.advice_entry import Advice
 from bilateral.protocol.reasons import Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What a reason means, and the next step (None: there is nothing to do)."""
-
-    meaning: str
-    step: str | None = None
-
 
 _WAIT = "Nothing to do yet: this passes by itself."
 _LOOK_AT_LOG = "Yours: look at the operator's log for this object, and report what it says."
 
 ADVICE: Mapping[Reason, Advice] = {
+    **CAPABILITY_ADVICE,
     # The handshake.
     Reason.MISSING_TRUST_ANCHOR: Advice(
         "no key of theirs is installed, so nothing they send is accepted",
