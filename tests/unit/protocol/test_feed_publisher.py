@@ -37,6 +37,18 @@ def test_whoever_has_everything_is_shown_the_head(start: int) -> None:
     assert (page.start, page.entries, page.consistency) == (start, (), ())
 
 
+def test_a_head_can_be_signed_over_entries_that_are_still_to_be_stored() -> None:
+    feed = feed_of(5)
+    more = feed_of(8).entries[5:]
+    note = feed.publisher.sign_head(FEED_KEY, NOW, feed.publisher.grown(more))
+    assert feed.publisher.size == 5, "nothing is appended before it is stored"
+    with pytest.raises(ValueError, match="size"):
+        feed.publisher.build_page(0, [*feed.entries, *more], note)
+    feed.publisher.extend(more)
+    page = feed.publisher.build_page(0, [*feed.entries, *more], note)
+    assert READER.read(FeedState(), page.to_json(), NOW).state.is_complete
+
+
 def test_it_starts_again_from_its_entries() -> None:
     feed = feed_of(9)
     again = FeedPublisher(KERNEL, feed.entries)
