@@ -14,8 +14,8 @@ from bilateral.protocol.decision_receipts import (
     build_decision_receipt,
     require_recordable_call,
 )
-from bilateral.protocol.errors import MalformedDocument
-from bilateral.protocol.policies.questions import Call, Check, CheckName, Decision, Outcome
+from bilateral.protocol.errors import DocumentTooLarge, MalformedDocument
+from bilateral.protocol.policies.questions import Call, Check, CheckName, Clamp, Decision, Outcome
 from bilateral.protocol.reasons import Reason
 from bilateral.protocol.receipts import GuardEvidence, Receipt, ReceiptDecision, Verdict, open_receipt
 from support.kernels import KEY_A, KEY_B
@@ -119,6 +119,17 @@ def test_a_capability_that_could_not_be_read_is_denied_with_a_receipt_too() -> N
 def test_a_denial_that_no_check_decided_names_its_word_alone(decision: Decision) -> None:
     body = build(decision).body
     assert body.decision == ReceiptDecision(Verdict.DENY, "LedgerFull", "federation-policy")
+
+
+def test_a_denial_is_signed_however_much_was_presented() -> None:
+    clamps = tuple(Clamp(f"grants[{place}]", "x" * 4_000, "y", "z") for place in range(100))
+    metadata = build(replace(DENIAL, clamps=clamps, effective=Scope())).body.metadata
+    assert isinstance(metadata, dict)
+    decision = metadata["decision"]
+    assert isinstance(decision, dict)
+    assert not {"clamps", "effective", "checks"} & decision.keys()
+    with pytest.raises(DocumentTooLarge):
+        build(replace(ALLOWANCE, clamps=clamps))
 
 
 def test_the_same_decision_under_the_same_id_is_the_same_receipt() -> None:
