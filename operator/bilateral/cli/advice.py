@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from bilateral.cli.advice_capabilities import CAPABILITY_ADVICE
 from bilateral.cli.advice_entry import Advice
+from bilateral.cli.advice_policies import POLICY_ADVICE
 from bilateral.protocol.reasons import Reason
 
 _WAIT = "Nothing to do yet: this passes by itself."
@@ -18,6 +19,7 @@ _LOOK_AT_LOG = "Yours: look at the operator's log for this object, and report wh
 
 ADVICE: Mapping[Reason, Advice] = {
     **CAPABILITY_ADVICE,
+    **POLICY_ADVICE,
     # The handshake.
     Reason.MISSING_TRUST_ANCHOR: Advice(
         "no key of theirs is installed, so nothing they send is accepted",
@@ -79,6 +81,10 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.UNAUTHORIZED_BEARER: Advice(
         "the bearer token is missing or not the one expected",
         "Both: compare spec.authTokenHash here with the token that they send.",
+    ),
+    Reason.FORBIDDEN: Advice(
+        "the cluster knows the caller, and does not let it do that here",
+        "Yours: give its account the verb on the resource that is meant (kubectl auth can-i shows what it may).",
     ),
     Reason.NOT_FOUND: Advice(
         "there is nothing at that address", "Theirs: use the endpoint's URL as it was exported."

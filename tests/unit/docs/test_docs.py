@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bilateral.cli.advice import ADVICE
+from bilateral.protocol.policies.denials import DENIALS
+from bilateral.protocol.policies.questions import CheckName
 from bilateral.protocol.reasons import Reason
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -62,11 +65,25 @@ def test_every_page_is_reachable_from_the_readme() -> None:
     assert not set(PAGES) - seen - {ROOT / "docs" / "index.md"}
 
 
-def test_troubleshooting_has_a_row_for_every_reason() -> None:
-    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([A-Za-z]+)` \|", text, re.MULTILINE)
+def test_troubleshooting_and_decisions_have_a_row_for_every_reason() -> None:
+    pages = (ROOT / "docs" / "troubleshooting.md", ROOT / "docs" / "decisions.md")
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    rows = re.findall(r"^\| `([A-Z][A-Za-z]+)` \|", text, re.MULTILINE)
     # A reason that two sides can meet may stand in two tables; one that does not exist, in none.
     assert set(rows) == {reason.value for reason in Reason}
+
+
+def test_every_denial_is_explained_in_the_words_that_the_command_line_uses() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z][A-Za-z]+)` \| (.+) \| (.+) \|$", text, re.MULTILINE)
+    advice = {reason: ADVICE[reason] for reason in DENIALS}
+    assert sorted(rows) == sorted((reason.value, each.meaning, each.step) for reason, each in advice.items())
+
+
+def test_the_checks_of_a_decision_are_documented_in_their_order() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    table = text[: text.index("The first check that fails")]
+    assert re.findall(r"^\| `([a-z][A-Za-z]+)` \|", table, re.MULTILINE) == [name.value for name in CheckName]
 
 
 def test_targets_that_are_named_exist() -> None:

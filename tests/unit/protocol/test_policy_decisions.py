@@ -17,7 +17,7 @@ from bilateral.protocol.capabilities.money import Money
 from bilateral.protocol.capabilities.tokens import sign_token
 from bilateral.protocol.key_history import KeyHistory, KeyInterval, KeySource
 from bilateral.protocol.policies.decisions import decide
-from bilateral.protocol.policies.denials import DENIALS, OF_THE_CHAIN, OF_THE_PEER, OF_THE_SPEC
+from bilateral.protocol.policies.denials import DENIALS, OF_THE_CHAIN, OF_THE_LEDGER, OF_THE_PEER, OF_THE_SPEC
 from bilateral.protocol.policies.policy import (
     FeedSource,
     FeedTerms,
@@ -443,7 +443,7 @@ def test_it_is_denied_and_says_why(row: str) -> None:
 
 
 def test_every_reason_of_a_denial_is_one_of_the_table_or_of_what_others_judge() -> None:
-    elsewhere = OF_THE_CHAIN | OF_THE_PEER | OF_THE_SPEC | {Reason.PARTNER_ID_MISMATCH}
+    elsewhere = OF_THE_CHAIN | OF_THE_PEER | OF_THE_SPEC | OF_THE_LEDGER | {Reason.PARTNER_ID_MISMATCH}
     assert {row[0] for row in DENIED.values()} | elsewhere == DENIALS
 
 

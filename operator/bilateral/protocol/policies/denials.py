@@ -1,7 +1,7 @@
 """Every reason that a denial can have: one closed list, which ``docs/decisions.md`` explains.
 
 A chain's defects are a list of their own, the classes of ``capabilities.errors``. What can be wrong
-with a peer is what withholds one; whoever decides adds that a decision could not be recorded.
+with a peer is what withholds one. A decision that the ledger cannot record is a denial as well.
 """
 
 from __future__ import annotations
@@ -65,8 +65,27 @@ OF_REVOCATION: Final = frozenset(
         Reason.REVOCATIONS_UNSIGNED,
     }
 )
+OF_THE_LEDGER: Final = frozenset(
+    {
+        Reason.LEDGER_MISCONFIGURED,
+        Reason.LEDGER_UNAVAILABLE,
+        Reason.LEDGER_LOCKED,
+        Reason.LEDGER_FULL,
+        Reason.LEDGER_READ_ONLY,
+        Reason.LEDGER_DAMAGED,
+        Reason.LEDGER_INCOMPATIBLE,
+        Reason.LEDGER_CONFLICT,
+    }
+)
 
 DENIALS: Final = frozenset().union(
-    OF_THE_POLICY, OF_THE_SPEC, OF_THE_PEER, OF_THE_CHAIN, OF_THE_ISSUER, OF_THE_CALL, OF_REVOCATION
+    OF_THE_POLICY,
+    OF_THE_SPEC,
+    OF_THE_PEER,
+    OF_THE_CHAIN,
+    OF_THE_ISSUER,
+    OF_THE_CALL,
+    OF_REVOCATION,
+    OF_THE_LEDGER,
 )
-"""Every reason with which :func:`~bilateral.protocol.policies.decisions.decide` denies."""
+"""Every reason with which a question is denied, whoever finds it."""
