@@ -5,7 +5,7 @@ It holds decisions, not objects: no path in it is opened and no name resolved be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Refusals: TypeAlias = Literal["Documented", "Uniform"]
@@ -16,6 +16,7 @@ Address: TypeAlias = tuple[str, int]
 
 DEFAULT_PORT = 8940
 DEFAULT_METRICS_PORT = 8941
+DEFAULT_CONTROL_PORT = 8942
 DEFAULT_LEASE_NAME = "bilateral"
 DEFAULT_WORKERS = 32
 DEFAULT_MAX_CONNECTIONS = 256
@@ -39,6 +40,9 @@ class OperatorSettings:
     ``tls_minimum`` are those of the federation endpoint; ``allow_destinations`` lists hosts and networks
     that are reached although they are not public addresses. ``max_connections`` bounds the endpoint's
     connections in all, ``max_connections_per_source`` and ``requests_per_second`` those of one address.
+    ``ledger`` is the URL of the ledger, None for none: then no decision is made, no feed read or told.
+    ``control_listen`` is where the control endpoint listens, None for nowhere; ``control_hosts`` are the
+    DNS names in its certificate.
     """
 
     kubeconfig: str | None = None
@@ -58,3 +62,6 @@ class OperatorSettings:
     max_connections: int = DEFAULT_MAX_CONNECTIONS
     max_connections_per_source: int = DEFAULT_MAX_CONNECTIONS_PER_SOURCE
     requests_per_second: int = DEFAULT_REQUESTS_PER_SECOND
+    ledger: str | None = field(default=None, repr=False)
+    control_listen: Address | None = None
+    control_hosts: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from bilateral.cli.invocation import Invocation
 from bilateral.pki.errors import InvalidHost
 from bilateral.pki.hosts import parse_host
 from bilateral.settings import (
+    DEFAULT_CONTROL_PORT,
     DEFAULT_LEASE_NAME,
     DEFAULT_MAX_CONNECTIONS,
     DEFAULT_MAX_CONNECTIONS_PER_SOURCE,
@@ -181,6 +182,33 @@ def _words(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     help="Requests, and new connections, from one address; four times as many at once, forty times in all.",
 )
 @click.option(
+    "--ledger",
+    envvar="BILATERAL_LEDGER",
+    show_envvar=True,
+    metavar="URL",
+    help="Where decisions, receipts and revocations are kept: sqlite:///path for one replica, postgresql://… for "
+    "several. Without it no capability is allowed, and no revocation feed is read or told.",
+)
+@click.option(
+    "--control-listen",
+    type=ListenAddress(),
+    envvar="BILATERAL_CONTROL_LISTEN",
+    show_envvar=True,
+    metavar="HOST:PORT",
+    help="Where kernels and people of this cluster ask for decisions (TLS), with a ServiceAccount token for the "
+    f"audience bilateral; usually :{DEFAULT_CONTROL_PORT}. Needs --ledger. Default: nowhere.",
+)
+@click.option(
+    "--control-host",
+    "control_hosts",
+    multiple=True,
+    callback=_words,
+    envvar="BILATERAL_CONTROL_HOST",
+    show_envvar=True,
+    metavar="NAME",
+    help="DNS name by which the control endpoint is called, for its certificate; repeatable or with commas.",
+)
+@click.option(
     "--lease-namespace",
     envvar="BILATERAL_LEASE_NAMESPACE",
     show_envvar=True,
@@ -235,6 +263,9 @@ def operator(
     max_connections: int,
     max_connections_per_source: int,
     requests_per_second: int,
+    ledger: str | None,
+    control_listen: Address | None,
+    control_hosts: tuple[str, ...],
     lease_namespace: str | None,
     lease_name: str,
     identity: str | None,
@@ -246,6 +277,10 @@ def operator(
     Every option can also be given by the environment variable named beside it; an option on the command
     line counts more.
     """
+    if control_listen is not None and ledger is None:
+        raise InputError("expected --ledger beside --control-listen: a decision that is not recorded is none")
+    if (control_listen is None) != (not control_hosts):
+        raise InputError("expected --control-listen and --control-host together")
     chosen = invocation.choosing(None, kubeconfig, context).choice
     settings = OperatorSettings(
         kubeconfig=chosen.kubeconfig,
@@ -264,8 +299,18 @@ def operator(
         max_connections=max_connections,
         max_connections_per_source=max_connections_per_source,
         requests_per_second=requests_per_second,
+        ledger=ledger,
+        control_listen=control_listen,
+        control_hosts=tuple(_host(each) for each in control_hosts),
     )
     raise click.exceptions.Exit(_run(settings))
+
+
+def _host(text: str) -> str:
+    try:
+        return str(parse_host(text))
+    except InvalidHost as error:
+        raise InputError(f"--control-host: {error}") from None
 
 
 def _run(settings: OperatorSettings) -> int:

@@ -150,6 +150,11 @@ class KubernetesAPI:
         """Merge ``body`` into what is there, whoever owns it, at whatever version."""
         return await self._send("PATCH", path, {"fieldManager": manager}, body, MERGE)
 
+    async def delete(self, path: str, *, uid: str | None) -> None:
+        """Delete that incarnation of an object. Raises NotFound, Conflict."""
+        preconditions = {} if uid is None else {"preconditions": {"uid": uid}}
+        await self._send("DELETE", path, None, {"kind": "DeleteOptions", "apiVersion": "v1", **preconditions})
+
     async def overwrite(
         self, path: str, members: Mapping[str, object], version: str, *, manager: str
     ) -> Object:

@@ -4,10 +4,11 @@ Read downwards, each kind with those that look at it:
 
     Secret            its owner, those that refer to it, and those that see the owner through it
     TrustDomain       its peers, identities and introductions; whoever claims the same kernel id
-    FederationPeer    its services, introductions, the identities that admit it; rivals
+    FederationPeer    its services, introductions, policy, the identities that admit it; rivals
     TrustedService    the identities that may see it; whoever claims the same alias
     Introduction      its identity
     WorkloadIdentity  its introductions
+    FederationPolicy  whoever claims the same peer or partner
 
 It only finds keys, through the cache's indexes; what is queued, and when, is the intake's business.
 """
@@ -24,6 +25,8 @@ RIVALRIES = (
     Index.PEER_BY_FINGERPRINT,
     Index.DOMAIN_BY_KERNEL_ID,
     Index.SERVICE_BY_ALIAS,
+    Index.POLICIES_OF_PEER,
+    Index.POLICY_BY_PARTNER,
 )
 """What only one object may claim: a change of one is seen by the others."""
 
@@ -49,7 +52,8 @@ def find_owner(cache: Cache, secret: Key) -> Key | None:
 
 def find_dependants(cache: Cache, key: Key) -> set[Key]:
     """Everybody of our kinds who looks at ``key``, as the cache has it now; not ``key`` itself."""
-    found = set(_FINDERS[Kind(key.kind)](cache, key))
+    finder = _FINDERS.get(Kind(key.kind))
+    found = set() if finder is None else set(finder(cache, key))
     for rival in find_rivals(cache, key):
         found.add(rival)
         if rival.kind == Kind.TRUSTED_SERVICE:  # whose alias it is now, those hear that may see it
@@ -91,6 +95,7 @@ def _of_peer(cache: Cache, key: Key) -> Iterator[Key]:
         yield introduction
         yield from _of_introduction(cache, introduction)
     yield from cache.find(Index.ADMITS_PEER, key.namespace, key.name)
+    yield from cache.find(Index.POLICIES_OF_PEER, key.namespace, key.name)
 
 
 def _of_service(cache: Cache, key: Key) -> Iterator[Key]:

@@ -23,6 +23,7 @@ from bilateral.engine.views import Domain, Views
 from bilateral.exchange.bearer import verify_token
 from bilateral.exchange.client import CertificateAuthority, Fingerprint, Outbound, Target, WebPKI
 from bilateral.exchange.errors import OutboundError, Refusal
+from bilateral.exchange.verifiers import Verifier
 from bilateral.protocol.errors import MissingTrustAnchor, ProtocolError, UnsupportedSchema
 from bilateral.protocol.handshake import Envelope, Terms, accept_envelope, build_envelope, parse_envelope
 from bilateral.protocol.keys import PublicKey
@@ -33,6 +34,7 @@ from bilateral.reconcile.peer_conditions import build_status
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import AuthoritiesMode, FederationPeer
 from bilateral.resources.trustdomain import DEFAULT_SKEW_SECONDS
+from bilateral.resources.verifiers import Verifier as VerifierSpec
 
 MAX_DECISIONS = 5
 """How often an envelope is judged anew because somebody else wrote the peer meanwhile."""
@@ -124,14 +126,16 @@ class Initiator:
         token = self._views.bearer_token(peer)
         if endpoint.bearer_token_secret_ref is not None and token is None:
             raise OutboundError(Reason.SECRET_NOT_FOUND)
-        verifier = endpoint.verifier
-        if verifier.web_pki is not None:
-            return Target(endpoint.url, WebPKI(_pem(verifier.web_pki.ca_bundle)), token)
-        if verifier.certificate_authority is not None:
-            return Target(
-                endpoint.url, CertificateAuthority(verifier.certificate_authority.pem.encode()), token
-            )
-        return Target(endpoint.url, Fingerprint(peer.certificate_fingerprints), token)
+        return Target(endpoint.url, build_verifier(endpoint.verifier, peer), token)
+
+
+def build_verifier(verifier: VerifierSpec, peer: FederationPeer) -> Verifier:
+    """How a server of a partner's is known, as a spec says it."""
+    if verifier.web_pki is not None:
+        return WebPKI(_pem(verifier.web_pki.ca_bundle))
+    if verifier.certificate_authority is not None:
+        return CertificateAuthority(verifier.certificate_authority.pem.encode())
+    return Fingerprint(peer.certificate_fingerprints)
 
 
 def _fetched(answer: bytes | OutboundError) -> Fetched:

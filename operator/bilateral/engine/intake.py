@@ -19,7 +19,12 @@ from bilateral.engine.terms import AUDIENCES, AUTHORITIES
 from bilateral.engine.views import Domain, Views
 
 DELETED = "DELETED"
-_STATUS_OF_ITS_OWN = (Kind.TRUSTED_SERVICE, Kind.WORKLOAD_IDENTITY, Kind.INTRODUCTION)
+_STATUS_OF_ITS_OWN = (
+    Kind.TRUSTED_SERVICE,
+    Kind.WORKLOAD_IDENTITY,
+    Kind.INTRODUCTION,
+    Kind.FEDERATION_POLICY,
+)
 """What others depend on in these is the spec, or a Secret; of an Introduction that asks a partner it is the answer."""
 
 
@@ -72,6 +77,11 @@ class Intake:
         for key in self._cache.keys(Kind.TRUST_DOMAIN):
             self._lists.ask(key.namespace, key.name)
             self._queue.add(Key(AUTHORITIES, key.namespace, key.name))
+
+    def again(self, kind: Kind) -> None:
+        """Queue every object of a kind: what they all depend on is another."""
+        for key in self._cache.keys(kind):
+            self._queue.add(key)
 
     def domain_changed(self, key: Key) -> None:
         """Queue the peers and authorities of a TrustDomain, if what they can see of it is another than before."""

@@ -42,6 +42,14 @@ class Metrics:
         self.clock_regressed = gauge("clock_regressed", "1 while the clock is behind what was already seen.")
         self.loop_lag = gauge("loop_lag_seconds", "How late the event loop ran its last tick.")
         self.peers = gauge("peers", "FederationPeers, by the reason of their Ready condition.", "reason")
+        self.decisions = counter(
+            "decisions",
+            "Decisions about partners' capabilities, by their reason; Allowed has none.",
+            "reason",
+        )
+        self.feed_reads = counter(
+            "feed_reads", "Readings of partners' revocation feeds, by how they ended.", "reason"
+        )
         self._reasons: dict[object, str] = {}
 
     # What bilateral.exchange reports (its Observer).
@@ -57,6 +65,10 @@ class Metrics:
     def request_seconds(self, seconds: float) -> None:
         """A request at the endpoint was answered."""
         self.inbound_seconds.observe(seconds)
+
+    def decided(self, reason: Reason | None) -> None:
+        """A capability was judged; None: allowed."""
+        self.decisions.labels("Allowed" if reason is None else reason.value).inc()
 
     def peer_is(self, peer: object, reason: str | None) -> None:
         """The reason of a peer's Ready condition, or None when it is gone; the leader tells."""

@@ -117,13 +117,17 @@ class RevocationNews:
         self._revoked.merge(_name(relation), (each.capability_id for each in revocations))
         news.state = state
 
-    async def merge_lesser(self, relation: Relation, capability_ids: tuple[str, ...], now: int) -> None:
-        """Store what a service told without signing it, then count it. Raises LedgerError."""
+    async def merge_lesser(
+        self, relation: Relation, capability_ids: tuple[str, ...], now: int, *, fresh: bool = True
+    ) -> None:
+        """Store what a service told without signing it, then count it; ``fresh``: it told all. Raises LedgerError."""
         news = self._news[relation]
         new = [each for each in capability_ids if not self._revoked.is_revoked(_name(relation), each)]
         if new:
             await self._ledger.merge_revocations(relation, [Revocation(each, now) for each in new])
             self._revoked.merge(_name(relation), new)
+        if not fresh:
+            return
         heard = PartnerHead(0, _NO_ROOT, now, now, "unsigned")
         await self._ledger.save_partner_head(_unsigned(relation), heard)
         news.lesser_at = now
@@ -138,7 +142,9 @@ class RevocationNews:
 
 def _unsigned(relation: Relation) -> Relation:
     """Under which it is kept when an unsigned source was heard: a name that no partner has by accident."""
-    return Relation(relation.kernel_id, f"unsigned-{hashlib.sha256(relation.partner_id.encode()).hexdigest()}")
+    return Relation(
+        relation.kernel_id, f"unsigned-{hashlib.sha256(relation.partner_id.encode()).hexdigest()}"
+    )
 
 
 def _name(relation: Relation) -> str:

@@ -28,6 +28,7 @@ from bilateral.engine.health import HealthServer, LoopMonitor
 from bilateral.engine.intake import Intake
 from bilateral.engine.introductions import IntroductionDesk
 from bilateral.engine.issued import IssuedRecords
+from bilateral.engine.judge import Judge
 from bilateral.engine.lists import PeerLists
 from bilateral.engine.log import Log
 from bilateral.engine.lookers.registry import Lookers
@@ -115,7 +116,18 @@ class Runtime:
             holds=lambda: self._election.holds,
         )
         initiator = Initiator(self._outbound, self._views, self._guard, self.metrics)
-        lookers = Lookers(tools, self._lists, initiator, self._intake.domain_changed)
+        self._judge = Judge(
+            settings,
+            self._api,
+            self._cache,
+            self._views,
+            self._outbound,
+            clock,
+            self._guard,
+            self.metrics,
+            tls,
+        )
+        lookers = Lookers(tools, self._lists, initiator, self._intake.domain_changed, self._judge)
         self._controller = Controller(
             queue=self._queue,
             lookers=lookers.by_kind,
@@ -142,6 +154,7 @@ class Runtime:
             introductions=self._desk,
             statements=Statements(self._cache, self._views),
             dids=DidDocuments(self._views),
+            feeds=self._judge,
         )
         self._endpoint = Endpoint(
             routes, self._certificates, endpoint_settings, self.metrics, clock=clock.monotonic
@@ -226,6 +239,7 @@ class Runtime:
             await self._endpoint.stop(grace_seconds=1.0)
             self._listening = False
         await self._controller.stop()
+        await self._judge.stop()
         await self._election.stop()
         await self._events.drain()
         self._outbound.close()
@@ -249,6 +263,7 @@ class Runtime:
             federationPeers=self._cache.count(Kind.FEDERATION_PEER),
         )
         self._controller.start(self._settings.workers)
+        self._judge.start(lambda: self._intake.again(Kind.FEDERATION_POLICY), self._fail)
         self._election.start()
 
     def _take_in(self, kind: Kind, objects: list[dict[str, Any]]) -> None:
@@ -290,10 +305,12 @@ class Runtime:
         for host in self._certificates.replace(served):
             # Decisions found it good; what TLS makes of it is the last word.
             log.warning("a certificate cannot be served", host=host, reason=Reason.CERTIFICATE_INVALID.value)
+        self._judge.refresh_certificate()
 
     def _tick(self, lag: float) -> None:
         """Once a second: what is measured rather than counted, and the clock."""
         self._broom.tick()
+        self._judge.tick()
         statistics = self._queue.statistics()
         self.metrics.loop_lag.set(lag)
         self.metrics.queue.labels("waiting").set(statistics.waiting)

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     WORKLOAD_IDENTITY = "workloadidentities"
     TRUSTED_SERVICE = "trustedservices"
     INTRODUCTION = "introductions"
+    FEDERATION_POLICY = "federationpolicies"
     SECRET = "secrets"  # noqa: S105 - a plural
 
 
@@ -32,6 +33,7 @@ KIND_NAMES: Mapping[Kind, str] = {
     Kind.WORKLOAD_IDENTITY: "WorkloadIdentity",
     Kind.TRUSTED_SERVICE: "TrustedService",
     Kind.INTRODUCTION: "Introduction",
+    Kind.FEDERATION_POLICY: "FederationPolicy",
 }
 """The kinds of ours that are watched, as manifests name them."""
 
@@ -72,6 +74,8 @@ class Index(StrEnum):
     INTRODUCTIONS_OF_DOMAIN = "introductions-of-domain"  # (namespace, trust domain): those that it issues
     INTRODUCTION_BY_REQUEST = "introduction-by-request"  # (namespace, UID of the peer, id): asked for online
     REQUESTS_PENDING = "requests-pending"  # (namespace, UID of the peer): asked for online, not yet decided
+    POLICIES_OF_PEER = "policies-of-peer"  # (namespace, peer)
+    POLICY_BY_PARTNER = "policy-by-partner"  # (namespace, partner id)
 
 
 EVERY = "*"
@@ -177,6 +181,15 @@ def _introduction(key: Key, obj: Object) -> Iterator[IndexTerm]:
         yield Index.REFERS_TO_SECRET, (key.namespace, secret)
 
 
+def _federation_policy(key: Key, obj: Object) -> Iterator[IndexTerm]:
+    spec = _spec(obj)
+    yield Index.POLICIES_OF_PEER, (key.namespace, str(spec.get("peer", "")))
+    yield Index.POLICY_BY_PARTNER, (key.namespace, str(spec.get("partnerId", "")))
+    secret = _secret_name((spec.get("revocationFeed") or {}).get("bearerTokenSecretRef"))
+    if secret is not None:
+        yield Index.REFERS_TO_SECRET, (key.namespace, secret)
+
+
 def _secret(key: Key, obj: Object) -> Iterator[IndexTerm]:
     for owner in obj["metadata"].get("ownerReferences") or ():
         if owner.get("controller") and owner.get("kind") in _OWNERS:
@@ -191,5 +204,6 @@ _TERMS: Mapping[Kind, Callable[[Key, Object], Iterator[IndexTerm]]] = {
     Kind.WORKLOAD_IDENTITY: _workload_identity,
     Kind.TRUSTED_SERVICE: _trusted_service,
     Kind.INTRODUCTION: _introduction,
+    Kind.FEDERATION_POLICY: _federation_policy,
     Kind.SECRET: _secret,
 }

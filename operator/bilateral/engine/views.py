@@ -23,6 +23,7 @@ from bilateral.reconcile.trustdomain import TrustDomainOutcome, TrustDomainView,
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.trustdomain import TrustDomain
+from bilateral.resources.verifiers import SecretKeyReference
 
 _Version: TypeAlias = tuple[int, bool, tuple[tuple[str, str | None], ...]]
 
@@ -148,8 +149,11 @@ class Views:
         endpoint = peer.spec.endpoint
         if endpoint is None or endpoint.bearer_token_secret_ref is None:
             return None
-        reference = endpoint.bearer_token_secret_ref
-        raw = self._cache.raw(Key(Kind.SECRET, peer.metadata.namespace, reference.name))
+        return self.token(peer.metadata.namespace, endpoint.bearer_token_secret_ref)
+
+    def token(self, namespace: str, reference: SecretKeyReference) -> str | None:
+        """The token that a reference names, or None: there is none, or it cannot be read."""
+        raw = self._cache.raw(Key(Kind.SECRET, namespace, reference.name))
         if raw is None:
             return None
         secret = view_of(raw)

@@ -11,8 +11,9 @@ Pure: the same policy and view at the same time have one outcome. Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bilateral.protocol.key_history import KeyHistory
 from bilateral.protocol.policies.policy import Policy, policy_hash
 from bilateral.protocol.policies.questions import PeerStanding, Revocations
 from bilateral.protocol.reasons import Reason
@@ -20,7 +21,12 @@ from bilateral.reconcile.partners import Partner
 from bilateral.reconcile.sentences import sentence
 from bilateral.resources.condition_types_policies import FEED_FAILURES
 from bilateral.resources.conditions import ConditionStatus, Wanted, build_conditions
-from bilateral.resources.federationpolicy import FederationPolicy, FederationPolicyStatus, RevocationsStatus
+from bilateral.resources.federationpolicy import (
+    FederationPolicy,
+    FederationPolicyStatus,
+    KeyStatus,
+    RevocationsStatus,
+)
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -54,13 +60,15 @@ class PolicyView:
     """What a look at a FederationPolicy depends on.
 
     ``partner`` is the peer that it names and ``operator_id`` that peer's, both None where there is
-    none; ``rivals`` is how many other policies of the namespace are for the same peer or partner id.
+    none; ``rivals`` is how many other policies of the namespace are for the same peer or partner id;
+    ``keys`` are those that spoke for the partner up to now.
     """
 
     partner: Partner | None
     operator_id: str | None = None
     rivals: int = 0
     feed: FeedView | None = None
+    keys: KeyHistory = field(default_factory=KeyHistory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,10 @@ def reconcile_policy(policy: FederationPolicy, view: PolicyView, now: int) -> Po
         ),
         policy_hash=policy_hash(meaning),
         revocations=None if view.feed is None or meaning.revocation_feed is None else view.feed.status,
+        key_history=tuple(
+            KeyStatus(public_key=each.key.canonical, source=each.source, since=each.since, until=each.until)
+            for each in view.keys.intervals
+        ),
     )
     return PolicyOutcome(status, _next_end(meaning, view, now))
 

@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field, Strict
 
 from bilateral.protocol.capabilities.money import Money
+from bilateral.protocol.key_history import MAX_INTERVALS, KeyHistory, KeyInterval, KeySource
 from bilateral.protocol.numbers import SAFE_INTEGER_MAX
 from bilateral.protocol.policies.policy import (
     DEFAULT_INTRODUCTION_SECONDS,
@@ -294,6 +295,17 @@ class RevocationsStatus(StatusModel):
     received_at: Time | None = Field(default=None, description="When we received it.")
 
 
+class KeyStatus(StatusModel):
+    """A key that spoke for the partner for a while."""
+
+    public_key: PublicKeyText = Field(description="The key, as ed25519:<hex>.")
+    source: KeySource = Field(
+        description="anchor: a person installed it; pin: the partner proved it; issuer: the policy trusts it."
+    )
+    since: Time | None = Field(default=None, description="When it was first seen; absent: not known.")
+    until: Time | None = Field(default=None, description="From when on it did not count; absent: it counts.")
+
+
 class FederationPolicyStatus(Status):
     """What the operator found about the policy."""
 
@@ -304,6 +316,21 @@ class FederationPolicyStatus(Status):
     revocations: RevocationsStatus | None = Field(
         default=None, description="What is known of the partner's revocations."
     )
+    key_history: Annotated[tuple[KeyStatus, ...], ATOMIC] = Field(
+        default=(),
+        max_length=MAX_INTERVALS,
+        description="Which keys spoke for the partner, and when: what its older documents are verified against.",
+    )
+
+    @property
+    def keys(self) -> KeyHistory:
+        """The key history as a decision asks it."""
+        return KeyHistory(
+            tuple(
+                KeyInterval(admitted_key(each.public_key), each.source, each.since, each.until)
+                for each in self.key_history
+            )
+        )
 
 
 class FederationPolicy(Resource):

@@ -46,3 +46,6 @@ RECONCILE_NOW_MAX_LENGTH = 253
 
 ENVELOPE_ANNOTATION = f"{GROUP}/handshake-envelope"
 """Annotation of a FederationPeer: a partner's handshake envelope that came as a file."""
+
+POLICY_DOCUMENT = f"{GROUP}/policy-document"
+"""Annotation of a FederationPolicy: the published document that it was made from, as JSON."""

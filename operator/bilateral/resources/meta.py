@@ -21,10 +21,11 @@ from pydantic_core import ErrorDetails
 
 from bilateral.protocol.reasons import Reason
 from bilateral.resources.conditions import Condition, Conditions, ConditionType
-from bilateral.resources.errors import InvalidResource
+from bilateral.resources.errors import InvalidResource, MalformedTime
 from bilateral.resources.fields import Echo, Generation
 from bilateral.resources.labels import API_VERSION, GROUP, RECONCILE_NOW, RECONCILE_NOW_MAX_LENGTH, VERSION
 from bilateral.resources.model import Rule, SpecModel, StatusModel
+from bilateral.resources.times import parse_time
 
 __all__ = ["GROUP", "VERSION", "Column", "ObjectMeta", "Resource", "Status"]
 
@@ -93,6 +94,14 @@ class ObjectMeta(BaseModel):
     deletion_timestamp: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def created_at(self) -> int:
+        """When the object was created (Unix seconds); 0 where nobody says."""
+        try:
+            return parse_time(self.creation_timestamp)
+        except MalformedTime:
+            return 0
 
     @property
     def reconcile_now(self) -> str | None:

@@ -10,6 +10,7 @@ import asyncio
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 from bilateral.engine.api import AlreadyExists, Conflict, KubernetesAPI, NotFound
@@ -25,7 +26,10 @@ from bilateral.engine.lookers.registry import Lookers
 from bilateral.engine.lookers.tools import Tools
 from bilateral.engine.metrics import Metrics
 from bilateral.engine.objects import StatusWriter
+from bilateral.engine.partners import Partners
+from bilateral.engine.policies import Policies
 from bilateral.engine.queue import WorkQueue
+from bilateral.engine.readings import Readings
 from bilateral.engine.secrets import SecretWriter
 from bilateral.engine.views import Views
 from bilateral.protocol.reasons import Reason
@@ -120,6 +124,14 @@ class Partner:
         return self.statement
 
 
+@dataclass
+class Judging:
+    """The ledger's side; a test opens a ledger by setting ``readings``."""
+
+    policies: Policies
+    readings: Readings | None = None
+
+
 class Replica:
     """One replica's engine; `catch_up` is its watch, `work` its workers."""
 
@@ -150,11 +162,13 @@ class Replica:
             metrics=self.metrics,
             holds=lambda: self.leads,
         )
+        self.judge = Judging(Policies(self.cache, self.views, Partners(self.cache, self.views, self.guard)))
         lookers = Lookers(
             tools,
             self.lists,
             cast(Initiator, self.partner),  # it has the one method that is called
             self.intake.domain_changed,
+            self.judge,
         )
         self.controller = Controller(
             queue=self.queue,

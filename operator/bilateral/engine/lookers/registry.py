@@ -13,6 +13,7 @@ from bilateral.engine.lookers.identities import WorkloadIdentityLooker
 from bilateral.engine.lookers.introduction_requests import IntroductionRequests
 from bilateral.engine.lookers.introductions import IntroductionLooker
 from bilateral.engine.lookers.peers import FederationPeerLooker
+from bilateral.engine.lookers.policies import FederationPolicyLooker, Judging
 from bilateral.engine.lookers.services import AudienceLooker, TrustedServiceLooker
 from bilateral.engine.lookers.tools import Looker, Tools, key_of
 from bilateral.engine.partners import Partners
@@ -24,7 +25,12 @@ class Lookers:
     """All lookers of a replica; ``peers`` also plans what was accepted at the endpoint."""
 
     def __init__(
-        self, tools: Tools, lists: PeerLists, initiator: Initiator, on_domain: Callable[[Key], None]
+        self,
+        tools: Tools,
+        lists: PeerLists,
+        initiator: Initiator,
+        on_domain: Callable[[Key], None],
+        judge: Judging,
     ) -> None:
         partners = Partners(tools.cache, tools.views, tools.guard)
         services = Services(tools.api, tools.cache, partners, tools.guard, tools.clock)
@@ -42,4 +48,5 @@ class Lookers:
             Kind.INTRODUCTION.value: IntroductionLooker(
                 tools, partners, IntroductionRequests(tools, partners, initiator)
             ),
+            Kind.FEDERATION_POLICY.value: FederationPolicyLooker(tools, judge),
         }
