@@ -2,8 +2,8 @@
 
 They are the anchors that a person installed, the pin if it counts, and the issuers of the policy if one
 counts. Of an anchor and of an issuer nobody knows when the partner began to use it, so no beginning is
-made up for them; a pin begins when it is first seen. Its deadline moves at each handshake: it ends when it is seen to have ended, so that a
-history is not written anew for every renewal.
+made up for them; a pin begins when it is first seen. Its deadline moves at each handshake, so it ends when
+it is seen to have ended, and a history is not written anew for every renewal.
 
 Whether a pin or a policy counts (a seal, a conflict, a suspended partner) is for the caller to say, who
 passes none that does not. A look that could not see them must not be passed off as one that saw none:
