@@ -5,6 +5,9 @@ A document is the mapping of a YAML file: ``apiVersion: chio.dev/v1``, ``kind: F
 Federation Policies"). A spec is what a manifest of ours says without ``peer``, which a document does
 not know: which FederationPeer is meant is for whoever stores it to say.
 
+How a feed's server is verified and which token it is sent are no terms between two parties either:
+they stay in the object, and no document has them.
+
 Rules:
 
 - A member that nobody knows is refused: it would be a limit that nothing keeps.
@@ -241,7 +244,8 @@ def _write_tool(tool: Mapping[str, JSON]) -> Members:
 
 
 def _write_feed(feed: Mapping[str, JSON]) -> JSON:
-    written = _without(_renamed(feed, _FEED_BACK), _FEED_DEFAULTS)
+    terms = {name: value for name, value in feed.items() if name not in _OF_THIS_CLUSTER}
+    written = _without(_renamed(terms, _FEED_BACK), _FEED_DEFAULTS)
     return written["url"] if written.keys() == {"url"} else written
 
 
@@ -319,6 +323,7 @@ _INTRODUCTIONS: Final[Mapping[str, tuple[str, Callable[[JSON, str], JSON]]]] = {
     "allowed_subjects": ("allowedSubjects", _texts),
     "dns_names": ("dnsNames", _texts),
 }
+_OF_THIS_CLUSTER: Final = frozenset({"verifier", "bearerTokenSecretRef"})
 _ISSUER_BACK: Final = {new: old for old, (new, _) in _ISSUER.items()}
 _FEED_BACK: Final = {new: old for old, (new, _) in _FEED.items()}
 _INTRODUCTIONS_BACK: Final = {new: old for old, (new, _) in _INTRODUCTIONS.items()}
