@@ -115,6 +115,14 @@ ALLOWED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {},
     ),
     "rows not given": ({"chain": chain_of(grant(REPORTS, "reports.read")), "call": REPORT}, {}),
+    "a grant that demands the tier of the ceiling": (
+        {
+            "chain": chain_of(
+                grant(constraints=(Constraint(ConstraintType.MINIMUM_AUTONOMY_TIER, "delegated"),))
+            )
+        },
+        {},
+    ),
     "every bounded parameter given": ({"chain": EXPORTS, "call": EXPORT}, {}),
     "a list of allowed values": (
         {
@@ -547,6 +555,23 @@ def test_the_effective_grant_is_the_intersection_field_by_field() -> None:
         Clamp("grants[2]", "mail/billing.read", "maxScope", "none"),
         Clamp("resource_grants", "1", "0", "0"),
     }
+
+
+@pytest.mark.parametrize(
+    ("presented", "effective"),
+    [(20_000, 10_000), (10_000, 10_000), (100, 100)],
+    ids=["more", "equal", "less"],
+)
+def test_the_row_limit_is_the_smaller_of_the_two(presented: int, effective: int) -> None:
+    rows = Constraint(ConstraintType.MAX_ROWS_RETURNED, presented)
+    decision = decide(
+        question(chain_of(grant(REPORTS, "reports.read", constraints=(rows,)))), situation(), NOW
+    )
+    assert decision.effective is not None
+    (left,) = decision.effective.grants
+    assert left.constraints == (Constraint(ConstraintType.MAX_ROWS_RETURNED, effective),)
+    clamps = [each for each in decision.clamps if each.field.endswith("max_rows_returned")]
+    assert bool(clamps) == (presented > effective)
 
 
 def test_a_call_is_answered_with_its_own_grant_only() -> None:
