@@ -29,7 +29,7 @@ Object = dict[str, Any]
 
 DOMAINS, PEERS, SECRETS, LEASES = "trustdomains", "federationpeers", "secrets", "leases"
 IDENTITIES, SERVICES, INTRODUCTIONS = "workloadidentities", "trustedservices", "introductions"
-DEPLOYMENTS = "deployments"
+DEPLOYMENTS, POLICIES = "deployments", "federationpolicies"
 API = "bilateral.dev/v1alpha1"
 MERGE = "application/merge-patch+json"
 _ROOTS = {
@@ -38,6 +38,7 @@ _ROOTS = {
     IDENTITIES: f"/apis/{API}",
     SERVICES: f"/apis/{API}",
     INTRODUCTIONS: f"/apis/{API}",
+    POLICIES: f"/apis/{API}",
     DEPLOYMENTS: "/apis/apps/v1",
     SECRETS: "/api/v1",
     LEASES: "/apis/coordination.k8s.io/v1",
