@@ -150,8 +150,8 @@ SENTENCES: Mapping[Reason, str] = {
     "authorities do not count.",
     Reason.POLICY_CONFLICT: "Another policy is for the same peer or the same partner id, and of two neither counts. "
     "Delete one of the two.",
-    Reason.PARTNER_ID_MISMATCH: "The policy's spec.partnerId is not the operatorId of the FederationPeer. Correct one of the "
-    "two.",
+    Reason.PARTNER_ID_MISMATCH: "The policy's spec.partnerId is not the operatorId of the FederationPeer. "
+    "Correct one of the two.",
     Reason.ISSUER_EXPIRED: "Every issuer of the policy is past its notAfter. Ask the partner for its current key.",
     Reason.AWAITING_FEED: "The partner's feed has not been read yet; calls are refused until it is.",
     Reason.REVOCATION_FEED_STALE: "The news of the partner's revocations is too old; every call is refused. "

@@ -13,26 +13,19 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, Strict
 
-from bilateral.protocol.capabilities.money import Money
 from bilateral.protocol.key_history import MAX_INTERVALS, KeyHistory, KeyInterval, KeySource
-from bilateral.protocol.numbers import SAFE_INTEGER_MAX
 from bilateral.protocol.policies.policy import (
     DEFAULT_INTRODUCTION_SECONDS,
     DEFAULT_MAX_STALENESS_SECONDS,
     DEFAULT_POLL_SECONDS,
     MAX_ISSUERS,
     MAX_SIGNERS,
-    MAX_TOOL_SERVERS,
-    MAX_TOOLS,
-    Bound,
     FeedSource,
     FeedTerms,
     IntroductionApproval,
     IntroductionTerms,
-    MaxScope,
     Policy,
     SharingPosture,
-    ToolBound,
     TrustedIssuer,
 )
 from bilateral.protocol.policies.tiers import parse_tier
@@ -42,13 +35,10 @@ from bilateral.resources.fields import Hex64, ObjectName, OperatorId, PublicKeyT
 from bilateral.resources.meta import AGE_COLUMN, READY_COLUMNS, Column, Resource, Status
 from bilateral.resources.model import ATOMIC, SET, ListType, Rule, SpecModel, StatusModel, immutable
 from bilateral.resources.policy_fields import (
-    Currency,
     FeedUrl,
-    ParameterBounds,
-    ParameterValues,
-    ReachedName,
     SubjectName,
 )
+from bilateral.resources.policy_scope import MaxScopeSpec, to_max_scope
 from bilateral.resources.times import Time
 from bilateral.resources.verifiers import ONE_VERIFIER, SecretKeyReference, Verifier
 
@@ -98,67 +88,6 @@ _SIGNERS_DIFFER = Rule[tuple[str, ...]](
     "must not list the same key twice, in any spelling",
     _signers_differ,
 )
-
-
-class ToolSpec(SpecModel):
-    """A tool that the partner may reach, and the bounds of its parameters."""
-
-    tool: ReachedName = Field(description="The tool's name.")
-    tool_server: ReachedName | None = Field(
-        default=None, description="The one server on which; absent: on every one of toolServers."
-    )
-    parameter_bounds: ParameterBounds = Field(
-        default_factory=dict,
-        description="Numbers that parameters must not exceed, such as row_limit: 10000. A bounded parameter must "
-        "be given; only row_limit may be left out, since the kernel keeps it on the answer.",
-    )
-    parameter_values: ParameterValues = Field(
-        default_factory=dict,
-        description="The values that parameters may have, as they are written; such a parameter must be given.",
-    )
-
-
-_BOUND_ONCE = Rule[ToolSpec](
-    "!has(self.parameterBounds) || !has(self.parameterValues) || "
-    "self.parameterBounds.all(name, !(name in self.parameterValues))",
-    "must bound a parameter once: in parameterBounds or in parameterValues",
-    lambda tool: not tool.parameter_bounds.keys() & tool.parameter_values.keys(),
-)
-
-
-_TOOLS_DIFFER = Rule[tuple[ToolSpec, ...]](
-    "self.all(a, self.exists_one(b, a.tool == b.tool && has(a.toolServer) == has(b.toolServer) && "
-    "(!has(a.toolServer) || a.toolServer == b.toolServer)))",
-    "must not list a tool twice for the same server",
-    lambda tools: len({(each.tool, each.tool_server) for each in tools}) == len(tools),
-)
-
-
-class BudgetSpec(SpecModel):
-    """An amount of money in the currency's smallest unit."""
-
-    units: Annotated[int, Strict(), Field(ge=0, le=SAFE_INTEGER_MAX)] = Field(
-        description="How much, in minor units: cents for USD."
-    )
-    currency: Currency = Field(description="The currency as ISO 4217 spells it, such as USD.")
-
-
-class MaxScopeSpec(SpecModel):
-    """The upper bound on what a capability of the partner may reach."""
-
-    tool_servers: Annotated[tuple[ReachedName, ...], SET] = Field(
-        default=(), max_length=MAX_TOOL_SERVERS, description="The servers that may be reached; none: nothing."
-    )
-    tools: Annotated[tuple[Annotated[ToolSpec, _BOUND_ONCE], ...], ATOMIC, _TOOLS_DIFFER] = Field(
-        default=(),
-        max_length=MAX_TOOLS,
-        description="The tools that may be reached; none: nothing. Of several entries for a tool all hold.",
-    )
-    budget: BudgetSpec | None = Field(
-        default=None,
-        description="What a capability may cost at most, in total and at once. Absent: what the capability itself "
-        "says.",
-    )
 
 
 class RevocationFeedSpec(SpecModel):
@@ -369,7 +298,7 @@ class FederationPolicy(Resource):
             trusted_issuers=tuple(
                 TrustedIssuer(admitted_key(each.public_key), each.not_after) for each in spec.trusted_issuers
             ),
-            max_scope=_to_max_scope(spec.max_scope),
+            max_scope=to_max_scope(spec.max_scope),
             max_autonomy_tier=parse_tier(spec.max_autonomy_tier.value),
             max_evidence_age_seconds=spec.max_evidence_age_seconds,
             revocation_feed=None if spec.revocation_feed is None else _to_feed(spec.revocation_feed),
@@ -381,15 +310,6 @@ class FederationPolicy(Resource):
                 spec.introductions.dns_names,
             ),
         )
-
-
-def _to_max_scope(spec: MaxScopeSpec) -> MaxScope:
-    budget = None if spec.budget is None else Money(spec.budget.units, spec.budget.currency)
-    tools = []
-    for each in spec.tools:
-        bounds: dict[str, Bound] = {**each.parameter_bounds, **each.parameter_values}
-        tools.append(ToolBound(each.tool, each.tool_server, bounds))
-    return MaxScope(spec.tool_servers, tuple(tools), budget)
 
 
 def _to_feed(spec: RevocationFeedSpec) -> FeedTerms:
