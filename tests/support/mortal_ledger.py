@@ -12,7 +12,7 @@ import sys
 
 from bilateral.ledger.opening import open_ledger
 
-AT_ONCE = 50
+AT_ONCE = 5
 
 
 async def main(url: str, name: str, count: int) -> None:

@@ -11,23 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bilateral.ledger.chain import parse_stored
-from bilateral.ledger.database import Session, number, text
+from bilateral.ledger.database import Row, Session, number, text
 from bilateral.ledger.errors import LedgerConflict, LedgerDamaged
 from bilateral.ledger.records import FeedEntry, FeedHead, FeedPage
 from bilateral.protocol.canonical import canonical_bytes
+
+_FEED = "SELECT size, root_hash, published_at FROM ledger_feeds WHERE kernel_id = %s"
 
 
 def append_revocations(
     session: Session, kernel_id: str, expected_size: int, entries: Sequence[FeedEntry], head: FeedHead
 ) -> None:
     """Add ``entries`` (none, when only the head is signed anew) after the first ``expected_size``."""
-    session.run(
-        "INSERT INTO ledger_feeds (kernel_id, size) VALUES (%s, 0) ON CONFLICT (kernel_id) DO NOTHING",
-        (kernel_id,),
-    )
-    ((size, root_hash, published_at),) = session.run_held(
-        "SELECT size, root_hash, published_at FROM ledger_feeds WHERE kernel_id = %s", (kernel_id,)
-    )
+    size, root_hash, published_at = _hold_feed(session, kernel_id)
     if number(session, size) != expected_size or head.size != expected_size + len(entries):
         raise LedgerConflict(session.place, "feed-moved")
     if published_at is not None and head.published_at < number(session, published_at):
@@ -53,6 +49,17 @@ def append_revocations(
         "WHERE kernel_id = %s",
         (head.size, head.root_hash, head.published_at, head.checkpoint, kernel_id),
     )
+
+
+def _hold_feed(session: Session, kernel_id: str) -> Row:
+    rows = session.run_held(_FEED, (kernel_id,))
+    if not rows:
+        session.run(
+            "INSERT INTO ledger_feeds (kernel_id, size) VALUES (%s, 0) ON CONFLICT (kernel_id) DO NOTHING",
+            (kernel_id,),
+        )
+        rows = session.run_held(_FEED, (kernel_id,))
+    return rows[0]
 
 
 def read_feed_page(session: Session, kernel_id: str, start: int, limit: int) -> FeedPage:

@@ -35,8 +35,7 @@ def merge_revocations(
         "INSERT INTO ledger_revocations (partner, capability_id, revoked_at) VALUES (%s, %s, %s) "
         "ON CONFLICT (partner, capability_id) DO UPDATE SET revoked_at = excluded.revoked_at "
         "WHERE excluded.revoked_at > ledger_revocations.revoked_at",
-        # One order for all replicas, so that no two wait for each other.
-        sorted((partner, each.capability_id, each.revoked_at) for each in revocations),
+        [(partner, each.capability_id, each.revoked_at) for each in revocations],
     )
 
 

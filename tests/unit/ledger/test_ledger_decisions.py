@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from bilateral.ledger.chain import GENESIS
+from bilateral.ledger.chain import GENESIS, parse_stored
 from bilateral.ledger.errors import LedgerConflict, LedgerDamaged
 from bilateral.ledger.interface import Ledger
 from bilateral.ledger.opening import open_ledger
@@ -108,6 +108,12 @@ async def test_what_cannot_be_hashed_alike_everywhere_is_not_recorded(
     with pytest.raises(MalformedDocument):
         await ledger.record_decision(body, given)  # type: ignore[arg-type]
     assert (await ledger.read_head()).seq == 0
+
+
+@pytest.mark.parametrize("stored", ['{"a": 1}', '{"b":1,"a":2}', '{"a":1,"a":1}', "[]", "", '{"a":1.0}'])
+def test_only_the_canonical_text_of_an_object_counts_as_one(stored: str) -> None:
+    assert parse_stored(stored) is None
+    assert parse_stored('{"a":2,"b":1}') == {"a": 2, "b": 1}
 
 
 async def test_a_ledger_that_was_left_alone_is_intact(ledger: Ledger) -> None:
