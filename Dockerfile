@@ -25,5 +25,5 @@ RUN apt-get update \
 COPY --from=build /opt/bilateral /opt/bilateral
 ENV PATH=/opt/bilateral/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
-EXPOSE 8940 8941
+EXPOSE 8940 8941 8942
 ENTRYPOINT ["bilateral", "operator"]

@@ -2,7 +2,7 @@
 
 Proves R-S5 (no egress but what is listed), the restricted Pod Security level (R-G2), that a value the chart does
 not know is refused, and that every combination of values renders what the API server takes. The rights are in
-test_chart_rights.py.
+test_chart_rights.py, what policies add in test_chart_policies.py.
 """
 
 import itertools
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cluster.policies_values import ON_A_FILE, ON_A_SERVER
 from cluster.rights import Manifest, by_kind, only
 from support.waiting import wait_for
 from testbed.chart import lint_chart, render_chart, run_helm
@@ -70,6 +71,8 @@ CHOICES: dict[str, list[dict[str, object]]] = {
             "rollouts": {"enabled": True},
             "crds": {"install": False},
         },
+        {"policies": ON_A_FILE, "replicas": 1},
+        {"policies": ON_A_SERVER},
     ],
 }
 

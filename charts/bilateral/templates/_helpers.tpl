@@ -52,6 +52,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- .Values.watchNamespaces | default (list .Release.Namespace) | toJson -}}
 {{- end -}}
 
+{{/* The kind of the ledger, where policies decide; "" where they do not. Refuses values that contradict each other. */}}
+{{- define "bilateral.ledger" -}}
+{{- if .Values.policies.enabled -}}
+{{- $ledger := .Values.policies.ledger -}}
+{{- if eq $ledger.type "SQLite" -}}
+{{- if gt (int .Values.replicas) 1 -}}
+{{- fail "these values have several replicas and a ledger that only one can write: set replicas to 1, or policies.ledger.type to PostgreSQL" -}}
+{{- end -}}
+{{- if or $ledger.postgresql.urlSecretRef.name $ledger.postgresql.caSecretRef.name $ledger.postgresql.to -}}
+{{- fail "these values have policies.ledger.postgresql, which would not count: set policies.ledger.type to PostgreSQL, or leave it out" -}}
+{{- end -}}
+{{- else if not $ledger.postgresql.urlSecretRef.name -}}
+{{- fail "these values have a PostgreSQL ledger and no server: put its URL into a Secret, and the Secret's name into policies.ledger.postgresql.urlSecretRef.name" -}}
+{{- else if or $ledger.sqlite.storageClassName $ledger.sqlite.existingClaim -}}
+{{- fail "these values have policies.ledger.sqlite, which would not count: set policies.ledger.type to SQLite, or leave it out" -}}
+{{- end -}}
+{{- $ledger.type -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "bilateral.ledgerClaim" -}}
+{{- .Values.policies.ledger.sqlite.existingClaim | default (printf "%s-ledger" (include "bilateral.fullname" .)) -}}
+{{- end -}}
+
 {{/* What the operator may do with its objects, wherever it watches. Why each: docs/install.md. */}}
 {{- define "bilateral.rules" -}}
 - apiGroups: [bilateral.dev]
@@ -75,6 +99,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [bilateral.dev]
   resources: [introductions]
   verbs: [create]
+{{- if .Values.policies.enabled }}
+- apiGroups: [bilateral.dev]
+  resources: [federationpolicies]
+  verbs: [create, delete]
+{{- end }}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [list, watch, create, patch]
