@@ -34,7 +34,7 @@ class OwnedSecret:
 
 
 class Cluster(Protocol):
-    """Reads, creates and annotates objects in one namespace. Every method raises ClusterError or NotThereError."""
+    """Reads and writes objects in one namespace. Every method raises ClusterError or NotThereError."""
 
     @property
     def namespace(self) -> str:
@@ -59,6 +59,10 @@ class Cluster(Protocol):
 
     def patch(self, plural: str, name: str, changes: Object) -> Object:
         """Merge members into an object and return it. Raises NotThereError, AlreadyThereError (another object)."""
+        ...
+
+    def delete(self, plural: str, name: str, uid: str) -> None:
+        """Delete an object of ours, if it still is the one with that UID. Raises NotThereError."""
         ...
 
     def secret(self, name: str) -> Mapping[str, bytes]:

@@ -33,11 +33,16 @@ class UnreachableError(CLIError):
     exit_code = 3
 
 
-def open_url(url: str, kernel_id: str | None, ca_file: str | None) -> tuple[httpx.Client, Pages]:
-    """Prepare to ask a server. Raises InputError for what is no https URL or no bundle."""
+def open_url(
+    url: str, kernel_id: str | None, ca_file: str | None, *, bundle: str | None = None
+) -> tuple[httpx.Client, Pages]:
+    """Prepare to ask a server, judged by the authorities in a file, in ``bundle`` (PEM), or the system's.
+
+    Raises InputError for what is no https URL or no bundle.
+    """
     parsed = _parse_url(url)
     client = httpx.Client(
-        verify=_build_context(ca_file),
+        verify=build_context(ca_file, bundle),
         trust_env=False,
         follow_redirects=False,
         timeout=PAGE_SECONDS,
@@ -77,15 +82,17 @@ def _parse_url(url: str) -> httpx.URL:
     return parsed
 
 
-def _build_context(ca_file: str | None) -> ssl.SSLContext:
-    if ca_file is None:
+def build_context(ca_file: str | None, bundle: str | None = None) -> ssl.SSLContext:
+    """Whom a server is verified by: the authorities in a file, those in ``bundle`` (PEM), or the system's."""
+    if ca_file is None and bundle is None:
         return ssl.create_default_context()
     # Not by create_default_context: given an empty bundle it would trust the system's authorities.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        context.load_verify_locations(cadata=read_input(ca_file, _MAX_BUNDLE_BYTES).decode("ascii"))
+        given = bundle if ca_file is None else read_input(ca_file, _MAX_BUNDLE_BYTES).decode("ascii")
+        context.load_verify_locations(cadata=given)
     except (ssl.SSLError, ValueError):
-        raise InputError(f"{ca_file} holds no certificates: expected PEM") from None
+        raise InputError(f"{ca_file or 'the verifier'} holds no certificates: expected PEM") from None
     return context
 
 

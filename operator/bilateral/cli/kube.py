@@ -169,6 +169,27 @@ class KubernetesCluster:
             ),
         )
 
+    def delete(self, plural: str, name: str, uid: str) -> None:
+        """Delete an object of ours, in the background; another one of the same name is not there."""
+        try:
+            self._ask(
+                f"delete {plural}",
+                f"{plural}/{name}",
+                lambda: self._objects.delete_namespaced_custom_object(
+                    GROUP,
+                    VERSION,
+                    self._namespace,
+                    plural,
+                    name,
+                    body={"preconditions": {"uid": uid}},
+                    _request_timeout=_TIMEOUT,
+                ),
+            )
+        except AlreadyThereError:
+            raise NotThereError(
+                f"{plural}/{name} was deleted by somebody else, who made another one"
+            ) from None
+
     def secret(self, name: str) -> Mapping[str, bytes]:
         """Read the data of a Secret."""
         answer = self._ask(

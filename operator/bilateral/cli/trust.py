@@ -12,6 +12,8 @@ import click
 
 _MODULES: Mapping[str, str] = {
     "activation": "trust_activation",
+    "federation-policy": "trust_policies",
+    "revoke": "trust_revoke",
 }
 """The module of :mod:`bilateral.cli` that has a command; there it is called as on the command line."""
 

@@ -105,10 +105,17 @@ class FakeCluster:
         found = self.objects[plural, self.namespace, name]
         assert changes.get("metadata", {}).get("uid", found["metadata"]["uid"]) == found["metadata"]["uid"]
         merge(found, {key: value for key, value in changes.items() if key != "metadata"})
+        annotations = changes.get("metadata", {}).get("annotations", {})
+        merge(found["metadata"], {"annotations": annotations} if annotations else {})
         found["metadata"]["generation"] += 1
         answer = copy.deepcopy(found)
         self.annotated(found)
         return answer
+
+    def delete(self, plural: str, name: str, uid: str) -> None:
+        self._permit("delete")
+        assert self.get(plural, name)["metadata"]["uid"] == uid
+        del self.objects[plural, self.namespace, name]
 
     def secret(self, name: str) -> Mapping[str, bytes]:
         self._permit("secret")
@@ -132,9 +139,11 @@ class FakeCluster:
 
 
 def merge(target: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """RFC 7396, as far as it is needed: objects are merged, everything else is replaced."""
+    """RFC 7396: objects are merged, null takes away, everything else is replaced."""
     for key, value in changes.items():
-        if isinstance(value, Mapping) and isinstance(target.get(key), dict):
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(target.get(key), dict):
             merge(target[key], value)
         else:
             target[key] = value

@@ -49,7 +49,7 @@ def api() -> Iterator[Api]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_PATCH = do_POST = answer  # noqa: N815 - the names that the base class calls
+        do_GET = do_DELETE = do_PATCH = do_POST = answer  # noqa: N815 - the names that the base class calls
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             """Be silent."""
@@ -138,6 +138,16 @@ def test_an_object_is_created(api: Api, cluster: Cluster) -> None:
     with pytest.raises(AlreadyThereError, match="exists already in namespace trust") as caught:
         cluster.create("federationpeers", obj)
     assert "canary" not in str(caught.value)
+
+
+def test_only_the_object_that_was_seen_is_deleted(api: Api, cluster: Cluster) -> None:
+    api.answers[f"{ROOT}/org-b"] = (200, {"kind": "Status", "status": "Success"})
+    cluster.delete("federationpeers", "org-b", "uid-1")
+    ((verb, path, _, body),) = api.asked
+    assert (verb, path, json.loads(body)) == ("DELETE", f"{ROOT}/org-b", {"preconditions": {"uid": "uid-1"}})
+    api.answers[f"{ROOT}/org-b"] = (409, {"message": "canary"})
+    with pytest.raises(NotThereError, match="deleted by somebody else"):
+        cluster.delete("federationpeers", "org-b", "uid-1")
 
 
 def test_a_secret_is_decoded(api: Api, cluster: Cluster) -> None:
