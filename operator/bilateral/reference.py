@@ -41,6 +41,10 @@ _READ_LABEL: Final = (
     "it made. It sees no others."
 )
 _ORIGIN: Final = f"`{labels.ORIGIN_ONLINE}`: a partner's operator asked for it, and fetches what was signed."
+_APPROVED_BY: Final = (
+    f"`{labels.APPROVED_BY_POLICY}`: the FederationPolicy for the peer approved it. It is renewed while that says "
+    "`Automatic`; without the label the approval is a person's."
+)
 _LOOK_NOW: Final = (
     f"A new value asks for a look now. Its first {labels.RECONCILE_NOW_MAX_LENGTH} characters are echoed in "
     "`status.reconciledNow` when that is done."
@@ -52,6 +56,7 @@ _OFFER: Final = (
 _MARKS: Final = (
     (f"label `{labels.SECRET_LABEL}`", "Secrets", _READ_LABEL),
     (f"label `{labels.ORIGIN_LABEL}`", "Introduction", _ORIGIN),
+    (f"label `{labels.APPROVED_BY_LABEL}`", "Introduction", _APPROVED_BY),
     (f"annotation `{labels.RECONCILE_NOW}`", "every kind", _LOOK_NOW),
     (f"annotation `{labels.ENVELOPE_ANNOTATION}`", "FederationPeer", _OFFER),
 )

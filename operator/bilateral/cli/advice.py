@@ -154,7 +154,8 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.SUBJECT_REFUSED: Advice(
         "the certificate or signing request that should be introduced cannot be signed",
         "Theirs: send a party's certificate or signing request with a subject and a key of P-256, P-384, Ed25519 "
-        "or RSA from 2048 bits.",
+        "or RSA from 2048 bits. Yours, where the message speaks of a policy: list the subject in its "
+        "introductions.allowedSubjects.",
     ),
     Reason.INTRODUCTION_INVALID: Advice(
         "the introduction does not hold what it should, so it is not installed",

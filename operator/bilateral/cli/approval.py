@@ -2,7 +2,8 @@
 
 Rules: what is decided about is shown before it is decided, in words in which nothing is invisible; the
 decision is the caller's own, with the caller's rights, and for that very object: one that was deleted and
-made anew meanwhile is another.
+made anew meanwhile is another. What a policy approved may be approved by a person as well; it then no longer
+depends on the policy's word.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ from bilateral.pki.subjects import parse_subject
 from bilateral.protocol.reasons import Reason
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.introduction import Approval, Introduction, IssueSpec
-from bilateral.resources.labels import ORIGIN_LABEL, ORIGIN_ONLINE
+from bilateral.resources.labels import (
+    APPROVED_BY_LABEL,
+    APPROVED_BY_POLICY,
+    ORIGIN_LABEL,
+    ORIGIN_ONLINE,
+)
 
 _APPROVE_EPILOG = """\b
 Examples:
@@ -52,7 +58,7 @@ def approve(invocation: Invocation, name: str, yes: bool, wait_seconds: int) -> 
     """
     cluster = invocation.cluster()
     obj, issue = _show(cluster, name)
-    if issue.approval is Approval.APPROVED:
+    if issue.approval is Approval.APPROVED and not _is_by_policy(obj):
         click.echo(f"introduction/{name} is approved already.", err=True)
         return
     if not yes:
@@ -84,10 +90,12 @@ def deny(invocation: Invocation, name: str, yes: bool) -> None:
     click.echo(f"introduction/{name} is denied.")
 
 
-def describe(name: str, issue: IssueSpec, *, online: bool) -> list[str]:
+def describe(name: str, issue: IssueSpec, *, online: bool, by_policy: bool = False) -> list[str]:
     """What is to be decided about, in lines for people. Raises SubjectRefused."""
     candidate = parse_subject(issue.subject)
     asked = "asked for by their operator" if online else "written here"
+    if by_policy:
+        asked += ", approved by the policy and by nobody yet"
     services = [f"{each.alias}  {each.url}" for each in issue.services] or ["none"]
     lines = [
         f"introduction  {name}, {asked}",
@@ -119,7 +127,7 @@ def _show(cluster: Cluster, name: str) -> tuple[Object, IssueSpec]:
         )
     online = resource.metadata.labels.get(ORIGIN_LABEL) == ORIGIN_ONLINE
     try:
-        lines = describe(name, issue, online=online)
+        lines = describe(name, issue, online=online, by_policy=_is_by_policy(obj))
     except SubjectRefused as error:
         raise AnswerNoError(
             f"introduction/{name} cannot be signed: {error}: {advise(error.reason).step or ''}".rstrip(": ")
@@ -128,9 +136,14 @@ def _show(cluster: Cluster, name: str) -> tuple[Object, IssueSpec]:
     return obj, issue
 
 
+def _is_by_policy(obj: Object) -> bool:
+    return (obj["metadata"].get("labels") or {}).get(APPROVED_BY_LABEL) == APPROVED_BY_POLICY
+
+
 def _decide(cluster: Cluster, obj: Object, approval: Approval) -> Object:
     metadata = obj["metadata"]
-    changes = {"metadata": {"uid": metadata["uid"]}, "spec": {"issue": {"approval": approval.value}}}
+    marks: Object = {"labels": {APPROVED_BY_LABEL: None}} if _is_by_policy(obj) else {}
+    changes = {"metadata": {"uid": metadata["uid"], **marks}, "spec": {"issue": {"approval": approval.value}}}
     try:
         return cluster.patch(Introduction.PLURAL, str(metadata["name"]), changes)
     except AlreadyThereError:

@@ -8,7 +8,7 @@ Read downwards, each kind with those that look at it:
     TrustedService    the identities that may see it; whoever claims the same alias
     Introduction      its identity
     WorkloadIdentity  its introductions
-    FederationPolicy  whoever claims the same peer or partner
+    FederationPolicy  its peer's introductions; whoever claims the same peer or partner
 
 It only finds keys, through the cache's indexes; what is queued, and when, is the intake's business.
 """
@@ -58,6 +58,8 @@ def find_dependants(cache: Cache, key: Key) -> set[Key]:
         found.add(rival)
         if rival.kind == Kind.TRUSTED_SERVICE:  # whose alias it is now, those hear that may see it
             found.update(_of_service(cache, rival))
+        elif rival.kind == Kind.FEDERATION_POLICY:  # which may count now, or not any more
+            found.update(_of_policy(cache, rival))
     found.discard(key)
     return found
 
@@ -114,6 +116,11 @@ def _of_identity(cache: Cache, key: Key) -> Iterator[Key]:
     yield from cache.find(Index.INTRODUCTIONS_OF_IDENTITY, key.namespace, key.name)
 
 
+def _of_policy(cache: Cache, key: Key) -> Iterator[Key]:
+    for term in cache.terms(key, Index.POLICIES_OF_PEER):
+        yield from cache.find(Index.INTRODUCTIONS_OF_PEER, *term)
+
+
 _FINDERS: Mapping[Kind, Callable[[Cache, Key], Iterator[Key]]] = {
     Kind.SECRET: _of_secret,
     Kind.TRUST_DOMAIN: _of_domain,
@@ -121,4 +128,5 @@ _FINDERS: Mapping[Kind, Callable[[Cache, Key], Iterator[Key]]] = {
     Kind.TRUSTED_SERVICE: _of_service,
     Kind.INTRODUCTION: _of_introduction,
     Kind.WORKLOAD_IDENTITY: _of_identity,
+    Kind.FEDERATION_POLICY: _of_policy,
 }

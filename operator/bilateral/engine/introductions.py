@@ -5,22 +5,27 @@ Rules:
 - Heard is a fresh partner of the trust domain that is addressed: its pinned key signed the request, in
   date, and its bearer token is right where one is demanded. What anybody else hears is what a handshake
   would tell them.
-- A request creates one Introduction, with approval Pending, and nothing else. A copy of it, here or at
-  another replica, finds the same one.
+- A request creates one Introduction and nothing else: with approval Pending, or Approved where the policy for
+  the peer says so. A copy of it, here or at another replica, finds the same one.
+- Who asked for what a policy approved is answered as soon as it is signed, if that is within seconds.
 - At most 64 requests of a partner wait for a decision.
 - Nothing that a partner wrote is logged.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bilateral.engine.api import AlreadyExists, APIError, Invalid, KubernetesAPI, Object, path_of
+from bilateral.engine.api import AlreadyExists, APIError, Forbidden, Invalid, KubernetesAPI, Object, path_of
 from bilateral.engine.cache import Cache, Index, Key, Kind
 from bilateral.engine.clock import ClockGuard
+from bilateral.engine.introduction_terms import find_terms
 from bilateral.engine.log import Log
+from bilateral.engine.policies import Policies
 from bilateral.engine.turns import Turns
 from bilateral.engine.views import Domain, Views
 from bilateral.exchange.bearer import verify_token
@@ -31,12 +36,14 @@ from bilateral.protocol.errors import AddressMismatch, MissingTrustAnchor
 from bilateral.protocol.introduction_request import (
     Answered,
     Claims,
+    Granted,
     IntroductionRequest,
     StatusRequest,
     verify_caller,
 )
 from bilateral.protocol.publickey import PublicKey
 from bilateral.protocol.reasons import Reason
+from bilateral.reconcile.introduction_terms import decide_request
 from bilateral.reconcile.peer import reconcile_peer
 from bilateral.reconcile.peer_status import Standing
 from bilateral.reconcile.requested_introductions import (
@@ -48,7 +55,7 @@ from bilateral.reconcile.requested_introductions import (
 )
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
-from bilateral.resources.introduction import Introduction
+from bilateral.resources.introduction import Approval, Introduction
 from bilateral.resources.labels import API_VERSION, FIELD_MANAGER, GROUP, VERSION
 from bilateral.resources.meta import Resource
 from bilateral.resources.trustedservice import TrustedService
@@ -57,6 +64,9 @@ _R = TypeVar("_R", bound=Resource)
 
 RETRY_AFTER_SECONDS = 5
 RETRY_WHEN_FULL_SECONDS = 300
+SIGNING_SECONDS = 3.0
+"""How long who asked waits for a signature: less than a caller's patience, and than the endpoint's."""
+POLL_SECONDS = 0.05
 
 log = Log("introductions")
 
@@ -78,12 +88,14 @@ class IntroductionDesk:
         api: KubernetesAPI,
         cache: Cache,
         views: Views,
+        policies: Policies,
         guard: ClockGuard,
         take_in: Callable[[Kind, str | None, Object], None],
     ) -> None:
         self._api = api
         self._cache = cache
         self._views = views
+        self._policies = policies
         self._guard = guard
         self._take_in = take_in
         self._turns = Turns()
@@ -102,8 +114,12 @@ class IntroductionDesk:
             raise Refusal(Reason.SUBJECT_REFUSED, verified=True) from None
         # Of a hundred copies the first creates; the others find it.
         async with self._turns.take(caller.key):
-            held = self._find(caller, asked.id) or await self._create(caller, asked)
-        return self._answer(asked.id, held)
+            held = self._find(caller, asked.id)
+            waits = False
+            if held is None:
+                held = await self._create(caller, asked)
+                waits = held.spec.issue is not None and held.spec.issue.approval is Approval.APPROVED
+        return await self._await_signature(caller, asked.id, held) if waits else self._answer(asked.id, held)
 
     async def status(self, question: StatusRequest, bearer: str | None) -> Answered:
         """Say how a request stands."""
@@ -161,32 +177,66 @@ class IntroductionDesk:
         return None
 
     async def _create(self, caller: _Caller, asked: Asked) -> Introduction:
-        namespace = caller.key.namespace
-        pending = self._cache.find(Index.REQUESTS_PENDING, namespace, caller.peer.metadata.uid)
-        if len(pending) >= MAX_PENDING:
+        namespace, uid = caller.key.namespace, caller.peer.metadata.uid
+        decided = decide_request(
+            find_terms(self._cache, self._policies, namespace, caller.key.name),
+            asked.candidate.subject,
+            asked.validity_seconds,
+            approved=len(self._cache.find(Index.APPROVED_BY_POLICY, namespace, uid)),
+        )
+        if isinstance(decided, Reason):
+            raise Refusal(decided, verified=True)
+        if decided is Approval.APPROVED:
+            try:
+                return await self._store(caller, asked, by_policy=True)
+            except Forbidden:
+                log.warning(
+                    "the operator may not approve what the policy approves: a person has to",
+                    namespace=namespace,
+                    peer=caller.key.name,
+                )
+        if len(self._cache.find(Index.REQUESTS_PENDING, namespace, uid)) >= MAX_PENDING:
             raise Refusal(Reason.TOO_MANY_PENDING, retry_after=RETRY_WHEN_FULL_SECONDS, verified=True)
-        wanted = build_requested(asked, caller.peer, self._services(namespace, asked.aliases))
+        try:
+            return await self._store(caller, asked, by_policy=False)
+        except Forbidden as error:
+            raise _not_kept(namespace, error) from None
+
+    async def _store(self, caller: _Caller, asked: Asked, *, by_policy: bool) -> Introduction:
+        """Create it; raises Forbidden, and Refusal for everything else that may be in the way."""
+        namespace = caller.key.namespace
+        services = self._services(namespace, asked.aliases)
+        wanted = build_requested(asked, caller.peer, services, by_policy=by_policy)
         path = path_of(Kind.INTRODUCTION, namespace, group=GROUP, version=VERSION)
         body = {"apiVersion": API_VERSION, **wanted.to_manifest()}
         try:
             stored = await self._api.create(path, body, manager=FIELD_MANAGER)
+        except Forbidden:
+            raise
         except AlreadyExists:
             raise _later() from None  # another replica was first, or it is on its way out: the watch tells
         except Invalid:
             raise Refusal(Reason.SUBJECT_REFUSED, verified=True) from None
         except APIError as error:
-            log.warning(
-                "a request for an introduction could not be kept", namespace=namespace, status=error.status
-            )
-            raise _later() from None
+            raise _not_kept(namespace, error) from None
         self._take_in(Kind.INTRODUCTION, None, stored)
         log.info(
-            "an introduction is asked for",
+            "the policy approves an introduction" if by_policy else "an introduction is asked for",
             namespace=namespace,
             name=wanted.metadata.name,
             peer=caller.key.name,
         )
         return Introduction.parse(stored)
+
+    async def _await_signature(self, caller: _Caller, request_id: str, made: Introduction) -> Answered:
+        """Wait a little for whoever signs, which may be another replica; then say how it stands."""
+        answer = self._answer(request_id, made)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SIGNING_SECONDS):
+                while not isinstance(answer, Granted):
+                    await asyncio.sleep(POLL_SECONDS)
+                    answer = self._answer(request_id, self._find(caller, request_id) or made)
+        return answer
 
     def _services(self, namespace: str, aliases: tuple[str, ...]) -> list[Service]:
         """Those of the aliases that are services of ours here: a partner's are not ours to offer."""
@@ -213,6 +263,11 @@ class IntroductionDesk:
             return kind.parse(raw)
         except InvalidResource:
             return None
+
+
+def _not_kept(namespace: str, error: APIError) -> Refusal:
+    log.warning("a request for an introduction could not be kept", namespace=namespace, status=error.status)
+    return _later()
 
 
 def _later() -> Refusal:

@@ -138,7 +138,9 @@ class Runtime:
         self._responder = Responder(
             self._cache, self._views, statuses, self._guard, clock, lookers.peers.accepted
         )
-        self._desk = IntroductionDesk(self._api, self._cache, self._views, self._guard, self._intake.event)
+        self._desk = IntroductionDesk(
+            self._api, self._cache, self._views, self._judge.policies, self._guard, self._intake.event
+        )
         endpoint_settings = EndpointSettings(
             refusals=settings.refusals,
             minimum_tls=tls,

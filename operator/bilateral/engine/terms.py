@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
-from bilateral.resources.labels import REQUEST_LABEL, REQUESTER_LABEL
+from bilateral.resources.labels import APPROVED_BY_LABEL, APPROVED_BY_POLICY, REQUEST_LABEL, REQUESTER_LABEL
 
 Object: TypeAlias = dict[str, Any]
 
@@ -74,6 +74,7 @@ class Index(StrEnum):
     INTRODUCTIONS_OF_DOMAIN = "introductions-of-domain"  # (namespace, trust domain): those that it issues
     INTRODUCTION_BY_REQUEST = "introduction-by-request"  # (namespace, UID of the peer, id): asked for online
     REQUESTS_PENDING = "requests-pending"  # (namespace, UID of the peer): asked for online, not yet decided
+    APPROVED_BY_POLICY = "approved-by-policy"  # (namespace, UID of the peer): asked for online
     POLICIES_OF_PEER = "policies-of-peer"  # (namespace, peer)
     POLICY_BY_PARTNER = "policy-by-partner"  # (namespace, partner id)
 
@@ -176,6 +177,8 @@ def _introduction(key: Key, obj: Object) -> Iterator[IndexTerm]:
         yield Index.INTRODUCTION_BY_REQUEST, (key.namespace, requester, str(labels[REQUEST_LABEL]))
         if issue.get("approval", "Pending") == "Pending":
             yield Index.REQUESTS_PENDING, (key.namespace, requester)
+        elif labels.get(APPROVED_BY_LABEL) == APPROVED_BY_POLICY:
+            yield Index.APPROVED_BY_POLICY, (key.namespace, requester)
     secret = _secret_name(accept.get("introductionSecretRef"))
     if secret is not None:
         yield Index.REFERS_TO_SECRET, (key.namespace, secret)

@@ -2,7 +2,8 @@
 
 Rules (resources.md, Introduction):
 
-- Nothing is signed before a person's ``approval: Approved``, without a fresh peer where one is named, or
+- Nothing is signed before ``approval: Approved``, beyond the terms of the policy for the peer
+  (:mod:`~bilateral.reconcile.introduction_terms`), without a fresh peer where one is named, or
   while our authority may not sign. One approval, one signature: a document that is out is never replaced
   by another, but for those that a partner's operator fetches: these are signed again when two thirds of
   their life are over.
@@ -51,6 +52,14 @@ from bilateral.reconcile.introduction_status import (
     show,
     show_subject,
 )
+from bilateral.reconcile.introduction_terms import (
+    PeerTerms,
+    clamp_validity,
+    dns_names_of,
+    has_lapsed,
+    is_by_policy,
+    refuse_subject,
+)
 from bilateral.reconcile.outcome import Finding
 from bilateral.reconcile.partners import Partner
 from bilateral.resources.conditions import Wanted
@@ -58,6 +67,10 @@ from bilateral.resources.introduction import Approval, IssueSpec
 from bilateral.resources.introduction import Introduction as IntroductionResource
 from bilateral.resources.times import format_time
 
+_LAPSED = find(
+    Reason.AWAITING_APPROVAL,
+    "A policy approved it, and none does so any more. Compare the subject, then approve or deny it.",
+)
 _WITHDRAWN_BY = frozenset({Reason.DENIED, Reason.SUSPENDED, Reason.PEER_NOT_FOUND})
 """What withdraws a document that is out; anything else only keeps a new one from being signed."""
 
@@ -66,12 +79,13 @@ _WITHDRAWN_BY = frozenset({Reason.DENIED, Reason.SUSPENDED, Reason.PEER_NOT_FOUN
 class IssueView:
     """What a look depends on: our authority, and the peer that is named, if one is.
 
-    ``own`` is None where there is no such TrustDomain. ``signed`` is what was signed and recorded in this
-    look; ``problem`` is why that could not be done.
+    ``own`` is None where there is no such TrustDomain; ``terms`` is what the policy for the peer says.
+    ``signed`` is what was signed and recorded in this look; ``problem`` is why that could not be done.
     """
 
     own: OwnTrust | None
     partner: Partner | None = None
+    terms: PeerTerms = None
     signed: Introduction | None = None
     problem: Finding | None = None
 
@@ -90,20 +104,23 @@ def reconcile_issue(
 ) -> IntroductionOutcome:
     """Judge an Introduction of the form ``issue`` at ``now`` (Unix seconds)."""
     asked = _read(issue, view.own)
-    blocked = _blocked(issue, view, asked)
+    lapsed = has_lapsed(resource, view.terms)
+    blocked = _blocked(issue, view, asked, lapsed=lapsed)
     held = None if blocked is not None and blocked.reason in _WITHDRAWN_BY else _held(resource, view, asked)
-    renewal = None if held is None else _renewal_time(resource, held)
+    renewal = None if held is None else _renewal_time(resource, held, _validity(issue, view))
     over = _is_over(resource, held, now)
     due = (held is None and not over) or (renewal is not None and now >= renewal)
     sign = None
     if blocked is None and view.problem is None and view.signed is None and due:
         sign = _signing(issue, view, asked, held, now)
-    ready = _ready(blocked or view.problem, held, over=over, signing=sign is not None)
+    problem = blocked or view.problem
+    masked = over and not _tells_of_an_end(resource, problem)
+    ready = _ready(problem, held, over=masked, signing=sign is not None)
     status = build_introduction_status(
         resource,
         ready,
         {
-            APPROVED: _approved(issue.approval),
+            APPROVED: _approved(resource, issue.approval, lapsed=lapsed),
             ISSUED: _issued(ready, held, over=over),
             INSTALLED: NOT_APPLICABLE,
         },
@@ -125,7 +142,7 @@ def _read(issue: IssueSpec, own: OwnTrust | None) -> _Asked:
     return _Asked(candidate, services, None)
 
 
-def _blocked(issue: IssueSpec, view: IssueView, asked: _Asked) -> Finding | None:
+def _blocked(issue: IssueSpec, view: IssueView, asked: _Asked, *, lapsed: bool) -> Finding | None:
     """Why nothing is signed now, or None; a person's decision comes first."""
     if issue.approval is Approval.DENIED:
         return find(Reason.DENIED)
@@ -141,9 +158,12 @@ def _blocked(issue: IssueSpec, view: IssueView, asked: _Asked) -> Finding | None
         return find(Reason.TRUST_DOMAIN_NOT_FOUND)
     if view.own.problem is not None or view.own.authority is None:
         return find(view.own.problem or Reason.TRUST_DOMAIN_NOT_READY)
+    refused = None if asked.candidate is None else refuse_subject(view.terms, asked.candidate.subject)
+    if refused is not None:
+        return refused
     if issue.approval is not Approval.APPROVED:
         return find(Reason.AWAITING_APPROVAL)
-    return None
+    return _LAPSED if lapsed else None
 
 
 def _held(resource: IntroductionResource, view: IssueView, asked: _Asked) -> Introduction | None:
@@ -188,11 +208,16 @@ def _is_over(resource: IntroductionResource, held: Introduction | None, now: int
     return now > status.not_after
 
 
-def _renewal_time(resource: IntroductionResource, held: Introduction) -> int | None:
+def _renewal_time(resource: IntroductionResource, held: Introduction, validity_seconds: int) -> int | None:
+    """Two thirds of the life; later where a new one would end before the one that is out."""
     if not is_online(resource):
         return None
     start, end = int((held.not_before + BACKDATE).timestamp()), int(held.not_after.timestamp())
-    return start + max(0, end - start) * 2 // 3
+    return max(start + max(0, end - start) * 2 // 3, end - validity_seconds + 1)
+
+
+def _validity(issue: IssueSpec, view: IssueView) -> int:
+    return clamp_validity(view.terms, issue.validity_seconds)
 
 
 def _signing(
@@ -201,17 +226,26 @@ def _signing(
     authority = None if view.own is None else view.own.authority
     if authority is None or asked.candidate is None:
         return None
-    if held is not None and _end(authority, issue, now) <= int(held.not_after.timestamp()):
+    validity = _validity(issue, view)
+    if held is not None and _end(authority, validity, now) <= int(held.not_after.timestamp()):
         return None  # it would not live longer: the authority itself ends
-    return Signing(authority, asked.candidate, asked.services, issue.validity_seconds)
+    return Signing(authority, asked.candidate, asked.services, validity, dns_names_of(view.terms))
 
 
-def _end(authority: Authority, issue: IssueSpec, now: int) -> int:
-    return min(now + issue.validity_seconds, int(authority.not_after.timestamp()))
+def _end(authority: Authority, validity_seconds: int, now: int) -> int:
+    return min(now + validity_seconds, int(authority.not_after.timestamp()))
+
+
+def _tells_of_an_end(resource: IntroductionResource, problem: Finding | None) -> bool:
+    """Whether a problem says more of something that is past its end than that."""
+    if problem is None:
+        return False
+    refused = problem.reason is Reason.SUBJECT_REFUSED and is_online(resource)
+    return refused or problem.reason in _WITHDRAWN_BY
 
 
 def _ready(problem: Finding | None, held: Introduction | None, *, over: bool, signing: bool) -> Wanted:
-    if over and (problem is None or problem.reason not in _WITHDRAWN_BY):
+    if over:
         return fails(find(Reason.INTRODUCTION_EXPIRED))
     if problem is not None:
         return fails(problem)
@@ -220,8 +254,12 @@ def _ready(problem: Finding | None, held: Introduction | None, *, over: bool, si
     return holds(Reason.READY, f"Introduced until {format_time(int(held.not_after.timestamp()))}.")
 
 
-def _approved(approval: Approval) -> Wanted:
+def _approved(resource: IntroductionResource, approval: Approval, *, lapsed: bool) -> Wanted:
     match approval:
+        case Approval.APPROVED if lapsed:
+            return fails(_LAPSED)
+        case Approval.APPROVED if is_by_policy(resource):
+            return holds(Reason.APPROVED, "The policy for the peer approves it.")
         case Approval.APPROVED:
             return holds(Reason.APPROVED)
         case Approval.DENIED:

@@ -75,6 +75,7 @@ class Signing:
     candidate: Candidate
     services: tuple[Service, ...]
     validity_seconds: int
+    dns_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

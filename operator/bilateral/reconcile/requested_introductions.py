@@ -3,6 +3,7 @@
 Rules:
 
 - A request becomes an Introduction of the form ``issue`` whose approval is Pending: asking signs nothing.
+  Where the policy for the peer approves it, it is made Approved, and says by whom.
 - A request is the partner, the key, the name, the services and the validity. The same again is the same
   Introduction; anything else is another one, for a person to decide about anew.
 - Services are those of ours that this namespace knows by the alias that is asked for; where they are is for
@@ -35,10 +36,18 @@ from bilateral.protocol.introduction_request import (
     Waiting,
 )
 from bilateral.protocol.reasons import Reason
-from bilateral.reconcile.introduction_status import ISSUED
+from bilateral.reconcile.introduction_status import APPROVED, ISSUED
+from bilateral.reconcile.introduction_terms import is_by_policy
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.introduction import Approval, Introduction
-from bilateral.resources.labels import ORIGIN_LABEL, ORIGIN_ONLINE, REQUEST_LABEL, REQUESTER_LABEL
+from bilateral.resources.labels import (
+    APPROVED_BY_LABEL,
+    APPROVED_BY_POLICY,
+    ORIGIN_LABEL,
+    ORIGIN_ONLINE,
+    REQUEST_LABEL,
+    REQUESTER_LABEL,
+)
 
 MAX_PENDING: Final = 64
 """How many requests of one partner may wait for a decision."""
@@ -82,8 +91,15 @@ def read_request(request: IntroductionRequest, peer_uid: str, authority: Authori
     return Asked(digest[:32], csr, candidate, aliases, request.validity_seconds)
 
 
-def build_requested(asked: Asked, peer: FederationPeer, services: Sequence[Service]) -> Introduction:
-    """The Introduction to be created for a request; ``services`` are those of ours among its aliases."""
+def build_requested(
+    asked: Asked, peer: FederationPeer, services: Sequence[Service], *, by_policy: bool = False
+) -> Introduction:
+    """The Introduction to be created for a request; ``services`` are those of ours among its aliases.
+
+    ``by_policy``: the policy for the peer approves it.
+    """
+    marks = {APPROVED_BY_LABEL: APPROVED_BY_POLICY} if by_policy else {}
+    approval = {"approval": Approval.APPROVED.value} if by_policy else {}
     start = peer.metadata.name[:_PEER_LENGTH].rstrip("-.")
     return Introduction.parse(
         {
@@ -94,6 +110,7 @@ def build_requested(asked: Asked, peer: FederationPeer, services: Sequence[Servi
                     ORIGIN_LABEL: ORIGIN_ONLINE,
                     REQUEST_LABEL: asked.id,
                     REQUESTER_LABEL: peer.metadata.uid,
+                    **marks,
                 },
             },
             "spec": {
@@ -103,6 +120,7 @@ def build_requested(asked: Asked, peer: FederationPeer, services: Sequence[Servi
                     "subject": asked.csr,
                     "services": [{"alias": each.alias, "url": each.url} for each in services],
                     "validitySeconds": asked.validity_seconds,
+                    **approval,
                 }
             },
         }
@@ -114,12 +132,15 @@ def answer_request(request_id: str, resource: Introduction, now: int) -> Answere
     issue = resource.spec.issue
     if issue is None or issue.approval is Approval.DENIED:
         return Reason.DENIED
-    if issue.approval is Approval.PENDING:
-        return Waiting(request_id, RequestState.PENDING)
     status = resource.status
+    issued, approved = status.condition(ISSUED), status.condition(APPROVED)
+    refused = issued is not None and issued.reason == Reason.SUBJECT_REFUSED
+    if issue.approval is Approval.PENDING:
+        return Reason.SUBJECT_REFUSED if refused else Waiting(request_id, RequestState.PENDING)
     if status.introduction is not None and status.not_after is not None and now <= status.not_after:
         return Granted(request_id, status.introduction)
-    issued = status.condition(ISSUED)
-    if issued is not None and issued.reason == Reason.SUBJECT_REFUSED:
+    if refused:
         return Reason.SUBJECT_REFUSED
-    return Waiting(request_id, RequestState.APPROVED)
+    lapsed = approved is not None and approved.reason == Reason.AWAITING_APPROVAL
+    waits = is_by_policy(resource) and lapsed
+    return Waiting(request_id, RequestState.PENDING if waits else RequestState.APPROVED)

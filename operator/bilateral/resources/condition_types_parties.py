@@ -133,6 +133,9 @@ _APPROVED: Final = _each_once(
     Reason.NOT_OBSERVED,
     *REFUSED_SPEC,
 )
+_POLICY: Final = (Reason.POLICY_CONFLICT, Reason.PARTNER_ID_MISMATCH)
+"""Why the policy for the peer does not count, so that nobody knows its terms."""
+
 _NOT_ACCEPTED: Final = (
     Reason.INTRODUCTION_INVALID,
     Reason.INTRODUCTION_EXPIRED,
@@ -158,6 +161,7 @@ _SIGNED: Final = _each_once(
     Reason.NOT_OBSERVED,
     Reason.INTERNAL_ERROR,
     *_NOT_ACCEPTED,
+    *_POLICY,
     *_AUTHORITY,
     *_PEER_REFUSED,
     *HANDSHAKE_FAILURES,

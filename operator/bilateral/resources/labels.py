@@ -38,6 +38,12 @@ REQUEST_LABEL = f"{GROUP}/request"
 REQUESTER_LABEL = f"{GROUP}/requester"
 """On an Introduction that a partner's operator asked for: the UID of the FederationPeer that asked."""
 
+APPROVED_BY_LABEL = f"{GROUP}/approved-by"
+"""On an Introduction that issues: whose approval it has, where that was no person's."""
+
+APPROVED_BY_POLICY = "policy"
+"""Value of `APPROVED_BY_LABEL`: the FederationPolicy for the peer approved it, and must go on doing so."""
+
 RECONCILE_NOW = f"{GROUP}/reconcile-now"
 """Annotation: a new value asks for a look now; it is echoed in ``status.reconciledNow`` when done."""
 

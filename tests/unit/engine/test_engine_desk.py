@@ -61,7 +61,9 @@ async def replica(clock: FakeClock) -> Replica:
 
 @pytest.fixture
 def desk(replica: Replica) -> IntroductionDesk:
-    desk = IntroductionDesk(replica.api, replica.cache, replica.views, replica.guard, replica.intake.event)
+    desk = IntroductionDesk(
+        replica.api, replica.cache, replica.views, replica.judge.policies, replica.guard, replica.intake.event
+    )
     desk.ready = True
     return desk
 
@@ -124,7 +126,9 @@ async def test_another_replica_finds_the_same_one(
     first = await desk.request(asking(clock), None)
     other = Replica(replica.api, clock, leads=False)
     other.catch_up()
-    there = IntroductionDesk(other.api, other.cache, other.views, other.guard, other.intake.event)
+    there = IntroductionDesk(
+        other.api, other.cache, other.views, other.judge.policies, other.guard, other.intake.event
+    )
     there.ready = True
     assert await there.request(asking(clock), None) == first
     assert len(introductions(replica.api)) == 1
@@ -135,7 +139,9 @@ async def test_a_replica_that_did_not_hear_of_it_yet_asks_to_come_back(
 ) -> None:
     other = Replica(replica.api, clock, leads=False)
     other.catch_up()
-    there = IntroductionDesk(other.api, other.cache, other.views, other.guard, other.intake.event)
+    there = IntroductionDesk(
+        other.api, other.cache, other.views, other.judge.policies, other.guard, other.intake.event
+    )
     there.ready = True
     await desk.request(asking(clock), None)
     with pytest.raises(Refusal) as caught:

@@ -114,6 +114,7 @@ class World:
                 outcome.sign.services,
                 outcome.sign.validity_seconds,
                 datetime.fromtimestamp(self.now, UTC),
+                dns_names=outcome.sign.dns_names,
             )
             self.signed.append(document)
             outcome = reconcile_issue(resource, spec, replace(view, signed=document), self.now)

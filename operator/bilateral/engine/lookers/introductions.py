@@ -1,4 +1,4 @@
-"""Looks at Introductions: signs what a person approved, and says what is installed.
+"""Looks at Introductions: signs what is approved, within the terms of the peer's policy, and says what is installed.
 
 Rules:
 
@@ -19,10 +19,12 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from bilateral.engine.cache import Key
+from bilateral.engine.introduction_terms import find_terms
 from bilateral.engine.log import Log
 from bilateral.engine.lookers.own_trust import OwnTrusts
 from bilateral.engine.lookers.tools import Tools
 from bilateral.engine.partners import Partners
+from bilateral.engine.policies import Policies
 from bilateral.pki.errors import PkiError
 from bilateral.pki.introductions import Introduction as Document
 from bilateral.pki.introductions import issue_introduction
@@ -54,12 +56,13 @@ class Requests(Protocol):
 class IntroductionLooker:
     """Looks at Introductions."""
 
-    def __init__(self, tools: Tools, partners: Partners, requests: Requests | None = None) -> None:
+    def __init__(self, tools: Tools, partners: Partners, policies: Policies, requests: Requests) -> None:
         self._tools = tools
         self._partners = partners
+        self._policies = policies
         self._requests = requests
         self._own = OwnTrusts(tools)
-        self._signed: dict[Key, tuple[str, Document]] = {}  # recorded, not yet shown; with the object's UID
+        self._signed: dict[Key, tuple[str, Signing, Document]] = {}  # recorded, not yet shown; of which UID
 
     async def look(self, key: Key) -> None:
         """Look at an Introduction."""
@@ -72,16 +75,19 @@ class IntroductionLooker:
             await self._look_at_issue(key, raw, resource, resource.spec.issue)
         elif resource.spec.accept is not None:
             await self._look_at_accept(key, raw, resource, resource.spec.accept)
-        elif self._requests is not None:
+        else:
             await self._requests.look_at_request(key, raw, resource)
 
     async def _look_at_issue(
         self, key: Key, raw: dict[str, Any], resource: Introduction, issue: IssueSpec
     ) -> None:
-        tools = self._tools
+        tools, peer, terms = self._tools, issue.peer, None
+        if peer is not None:
+            terms = find_terms(tools.cache, self._policies, key.namespace, peer)
         view = IssueView(
             own=self._own.find(key.namespace, issue.trust_domain),
-            partner=None if issue.peer is None else self._partners.find(key.namespace, issue.peer),
+            partner=None if peer is None else self._partners.find(key.namespace, peer),
+            terms=terms,
         )
         now = tools.now()
         outcome = reconcile_issue(resource, issue, view, now)
@@ -121,6 +127,7 @@ class IntroductionLooker:
                 wanted.services,
                 wanted.validity_seconds,
                 datetime.fromtimestamp(now, UTC),
+                dns_names=wanted.dns_names,
             )
         except PkiError as error:
             return explain(error)
@@ -128,15 +135,20 @@ class IntroductionLooker:
         entry = entry_for(document.certificate, document.authority, owner)
         if not await tools.issued.record(domain, [entry]):
             return find(Reason.RECORD_PENDING)
-        self._signed[key] = (metadata.uid, document)
+        self._signed[key] = (metadata.uid, wanted, document)
         log.info("Introduction signed", namespace=key.namespace, name=key.name, serial=document.serial)
         return document
 
     def _kept(self, key: Key, domain: TrustDomain, uid: str, wanted: Signing) -> Document | None:
         """What was recorded before for this very object and could not be shown, unless it was withdrawn."""
-        of, document = self._signed.get(key, ("", None))
-        if document is None or of != uid or document.authority != wanted.authority.certificate:
+        found = self._signed.get(key)
+        if found is None:
             return None
+        of, then, document = found
+        if of != uid or document.authority != wanted.authority.certificate:
+            return None
+        if (then.validity_seconds, then.dns_names) != (wanted.validity_seconds, wanted.dns_names):
+            return None  # the terms of the policy are others now
         serial = document.certificate.serial_number
         entries = (each for each in self._tools.issued.entries(domain) if each.serial == serial)
         return document if any(each.withdrawn_at is None for each in entries) else None

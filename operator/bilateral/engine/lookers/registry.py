@@ -46,7 +46,7 @@ class Lookers:
             AUDIENCES: AudienceLooker(tools, services, service_looker),
             Kind.WORKLOAD_IDENTITY.value: WorkloadIdentityLooker(tools, partners, services),
             Kind.INTRODUCTION.value: IntroductionLooker(
-                tools, partners, IntroductionRequests(tools, partners, initiator)
+                tools, partners, judge.policies, IntroductionRequests(tools, partners, initiator)
             ),
             Kind.FEDERATION_POLICY.value: FederationPolicyLooker(tools, judge),
         }
