@@ -54,6 +54,7 @@ class Policies:
         self._views = views
         self._partners = partners
         self._read: dict[Key, tuple[str, FederationPolicy, Policy]] = {}
+        self._peers: dict[Key, tuple[str, FederationPeer | None]] = {}
 
     def of_partner(self, namespace: str, partner_id: str) -> Counting | Reason:
         """The one policy for a partner, or why there is none."""
@@ -119,8 +120,17 @@ class Policies:
         return known[1], known[2]
 
     def _peer(self, namespace: str, name: str) -> FederationPeer | None:
-        raw = self._cache.raw(Key(Kind.FEDERATION_PEER, namespace, name))
-        try:
-            return None if raw is None else FederationPeer.parse(raw)
-        except InvalidResource:
+        key = Key(Kind.FEDERATION_PEER, namespace, name)
+        version = self._cache.resource_version(key)
+        if version is None:
+            self._peers.pop(key, None)
             return None
+        known = self._peers.get(key)
+        if known is None or known[0] != version:
+            raw = self._cache.raw(key)
+            try:
+                known = (version, None if raw is None else FederationPeer.parse(raw))
+            except InvalidResource:
+                known = (version, None)
+            self._peers[key] = known
+        return known[1]

@@ -34,6 +34,14 @@ FEED_FAILURES: Final = (
     Reason.ANSWER_INVALID,
     Reason.ANSWER_TOO_LARGE,
     Reason.TOO_MANY_REQUESTS,
+    Reason.LEDGER_MISCONFIGURED,
+    Reason.LEDGER_UNAVAILABLE,
+    Reason.LEDGER_LOCKED,
+    Reason.LEDGER_FULL,
+    Reason.LEDGER_READ_ONLY,
+    Reason.LEDGER_DAMAGED,
+    Reason.LEDGER_INCOMPATIBLE,
+    Reason.LEDGER_CONFLICT,
     Reason.INTERNAL_ERROR,
 )
 """How reading a partner's feed may fail."""
