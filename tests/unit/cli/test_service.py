@@ -16,7 +16,7 @@ from bilateral.pki.names import Subject, rfc4514_name
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import ConfiguredCA, PeerCA
 from bilateral.resources.times import format_time
-from unit.cli.fakes import AUTHORITY, NOW, Shell, condition, peer, trust_domain
+from unit.cli.fakes import AUTHORITY, NOW, Shell, condition, peer, stored, trust_domain
 from unit.pki.material import NOW as MOMENT
 from unit.pki.material import YEAR
 
@@ -52,19 +52,7 @@ def service(
         "verifier": verifier,
         "pinned": [THEIRS.fingerprint] if verifier == "PeerCA" else [],
     } | (status or {})
-    return {
-        "apiVersion": "bilateral.dev/v1alpha1",
-        "kind": "TrustedService",
-        "metadata": {
-            "name": name,
-            "namespace": "trust",
-            "uid": f"uid-{name}",
-            "generation": 1,
-            "creationTimestamp": created,
-        },
-        "spec": {member: value for member, value in wanted.items() if value is not None},
-        "status": {member: value for member, value in found.items() if value is not None},
-    }
+    return stored("TrustedService", name, wanted, found, created=created)
 
 
 def identity(name: str = "client1", *, chains: bool = True, written: bool = True, **spec: Any) -> Object:
@@ -72,13 +60,8 @@ def identity(name: str = "client1", *, chains: bool = True, written: bool = True
     status: dict[str, Any] = {"notAfter": format_time(NOW + 7200), "chains": [chain] if chains else []}
     if written:
         status["contentHash"] = "sha256:" + "0" * 64
-    return {
-        "apiVersion": "bilateral.dev/v1alpha1",
-        "kind": "WorkloadIdentity",
-        "metadata": {"name": name, "namespace": "trust", "uid": f"uid-{name}", "generation": 1},
-        "spec": {"trustDomain": "org-a", "subject": {"commonName": name}, **spec},
-        "status": status,
-    }
+    wanted = {"trustDomain": "org-a", "subject": {"commonName": name}, **spec}
+    return stored("WorkloadIdentity", name, wanted, status)
 
 
 def entry(alias: str = "org2-api", auths: tuple[str, ...] = (DN, SLUG), verifier: Any = None) -> bytes:
@@ -441,19 +424,8 @@ def introduction(
     status: dict[str, Any] = {"observedGeneration": 1, "conditions": [condition("Ready", ready, reason)]}
     if text is not None:
         status["introduction"] = text
-    return {
-        "apiVersion": "bilateral.dev/v1alpha1",
-        "kind": "Introduction",
-        "metadata": {
-            "name": name,
-            "namespace": "trust",
-            "uid": f"uid-{name}",
-            "generation": 1,
-            "creationTimestamp": created,
-        },
-        "spec": spec or {"accept": {"identity": "client1", "peer": "org-b", "introduction": document()}},
-        "status": status,
-    }
+    accept = {"identity": "client1", "peer": "org-b", "introduction": document()}
+    return stored("Introduction", name, spec or {"accept": accept}, status, created=created)
 
 
 @pytest.fixture
