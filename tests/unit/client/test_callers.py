@@ -9,7 +9,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from bilateral.pki.directory import NOBODY_PEM
 from bilateral.pki.fingerprints import certificate_fingerprint
 from bilateral.pki.introductions import Introduction
 from support.waiting import wait_for
+from unit.client.applications import serving_asyncio
 from unit.client.pod import DAY, Organisation, Pod, Volume, make_organisation, peers_json
 from unit.client.serving import serving
 
@@ -110,34 +112,10 @@ def test_of_two_generations_with_one_name_the_one_that_signed_counts(server: Pod
         assert callers.identify(leaf).authority == generation.slug
 
 
-async def asyncio_server(
-    context: ssl.SSLContext, asked: Callable[[object], str]
-) -> tuple[asyncio.Server, int]:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await reader.readuntil(b"\r\n\r\n"):
-                body = asked(writer.get_extra_info("ssl_object")).encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.transport.abort()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    return server, server.sockets[0].getsockname()[1]
-
-
-@contextlib.asynccontextmanager
-async def asynchronously(
+def asynchronously(
     pod: Pod, asked: Callable[[object], str] = lambda connection: peer_identity(connection).authority
-) -> AsyncIterator[int]:
-    server, port = await asyncio_server(server_ssl_context(pod.root), asked)
-    try:
-        yield port
-    finally:
-        server.close()
-        await server.wait_closed()
+) -> AbstractAsyncContextManager[int]:
+    return serving_asyncio(server_ssl_context(pod.root), asked)
 
 
 async def ask(http: Client) -> httpx.Response:
