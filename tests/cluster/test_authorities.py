@@ -10,26 +10,24 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bilateral.pki.authority import Authority, generate_authority
 from bilateral.pki.directory import NOBODY_PEM
-from bilateral.pki.names import Subject
-from bilateral.pki.revocations import parse_revocation_list, renew_revocation_list
+from bilateral.pki.revocations import parse_revocation_list
 from bilateral.pki.slugs import build_slug
-from bilateral.protocol.authority_statement import AuthorityStatement, open_statement, sign_statement
+from bilateral.protocol.authority_statement import open_statement
 from bilateral.protocol.keys import SigningKey, parse_public_key
 from bilateral.reconcile.issued import parse_shard
 from bilateral.resources.times import parse_time
+from cluster.authorities import make_authority, sign
 from cluster.clocked import ClockedOperator
+from cluster.mortal import MortalOperator
 from cluster.organisations import Side
 from cluster.scene import DOMAINS, IDENTITIES, PEERS, SECRETS, Object, Scene, condition_of, open_scene
-from cluster.test_faults_process import MortalOperator
 from support.caller import Caller
 from support.timeline import Timeline
 from support.waiting import wait_for
@@ -249,32 +247,6 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         scene.add_domain()
         scene.wait(DOMAINS, "org-a", "Ready", status="True")
         yield scene
-
-
-def make_authority() -> Authority:
-    return generate_authority(
-        Subject(common_name="Simulated CA"),
-        algorithm="ECDSAP256",
-        validity_seconds=30 * DAY,
-        now=datetime.now(UTC) - timedelta(days=3),
-    )
-
-
-def sign(
-    scene: Scene, name: str, ca: Authority, *, sequence: int, key: SigningKey | None = None, ago: int = 0
-) -> bytes:
-    now = datetime.now(UTC) - timedelta(seconds=ago)
-    moment = int(now.timestamp())
-    crl = renew_revocation_list(ca, [], None, lifetime_seconds=2 * DAY, now=now)
-    statement = AuthorityStatement(
-        kernel_id=scene.kernel(name),
-        sequence=sequence,
-        issued_at=moment,
-        expires_at=moment + 2 * DAY,
-        certificates=(ca.certificate.public_bytes(Encoding.DER),),
-        revocation_list=crl.der,
-    )
-    return sign_statement(statement, key or scene.partner(name).key)
 
 
 def shaken(scene: Scene, name: str) -> Object:

@@ -28,8 +28,8 @@ from bilateral.pki.services import Service
 from bilateral.pki.slugs import build_slug
 from bilateral.reconcile.issued import IssuedEntry, parse_shard
 from cluster.clocked import ClockedOperator
+from cluster.mortal import MortalOperator
 from cluster.scene import (
-    API,
     DOMAINS,
     IDENTITIES,
     INTRODUCTIONS,
@@ -40,7 +40,6 @@ from cluster.scene import (
     condition_of,
     open_scene,
 )
-from cluster.test_faults_process import MortalOperator
 from support.partner import hanging_up, honest
 from support.waiting import wait_for
 from testbed.cluster import Cluster
@@ -77,23 +76,14 @@ def furnish(scene: Scene) -> None:
     operator = scene.operator("--identity=replica-0", make=ClockedOperator)
     scene.add_domain(url=operator.url)
     scene.add_identity(CLIENT)
-    add_partner(scene, "org-b")
+    scene.add_partner("org-b", ORG_B)
     scene.wait(IDENTITIES, CLIENT, "Ready", status="True")
 
 
-def add_partner(scene: Scene, name: str) -> None:
-    pem = ORG_B.certificate_pem.decode()
-    scene.add_peer(name, certificateAuthorities={"mode": "Pinned", "pems": [pem]})
-    scene.wait_ready(name)
-
-
-def create(scene: Scene, name: str, **spec: Any) -> None:
-    body = {"apiVersion": API, "kind": "Introduction", "metadata": {"name": name}, "spec": spec}
-    scene.create(INTRODUCTIONS, body)
-
-
 def issue(scene: Scene, name: str, **issue: Any) -> None:
-    create(scene, name, issue={"trustDomain": "org-a", "subject": CSR, "approval": "Approved", **issue})
+    scene.add(
+        INTRODUCTIONS, name, issue={"trustDomain": "org-a", "subject": CSR, "approval": "Approved", **issue}
+    )
 
 
 def accept(scene: Scene, name: str, text: str | None = None, **accept: Any) -> None:
@@ -102,7 +92,7 @@ def accept(scene: Scene, name: str, text: str | None = None, **accept: Any) -> N
         whole["introduction"] = text
     if "authorityFingerprint" not in whole:
         whole.setdefault("peer", "org-b")
-    create(scene, name, accept=whole)
+    scene.add(INTRODUCTIONS, name, accept=whole)
 
 
 def approve(scene: Scene, name: str, approval: str) -> None:
@@ -258,7 +248,7 @@ def test_what_is_withdrawn_is_in_the_list(scene: Scene, way: str) -> None:
 
 
 def test_a_peers_suspension_and_end_withdraw_what_was_issued_for_it(scene: Scene) -> None:
-    add_partner(scene, "org-s")
+    scene.add_partner("org-s", ORG_B)
     issue(scene, "for-s", peer="org-s")
     scene.wait(INTRODUCTIONS, "for-s", "Ready", status="True")
     serial = document(scene, "for-s").certificate.serial_number

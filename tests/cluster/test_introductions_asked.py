@@ -30,7 +30,7 @@ from bilateral.protocol.introduction_request import (
 )
 from bilateral.protocol.keys import SigningKey
 from bilateral.reconcile.requested_introductions import MAX_PENDING
-from cluster.scene import API, INTRODUCTIONS, PEERS, SERVICES, Object
+from cluster.scene import INTRODUCTIONS, PEERS, SERVICES, Object
 from cluster.stage import Stage, open_stage
 from support.caller import Answer, Caller
 from support.waiting import wait_for
@@ -48,8 +48,7 @@ def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             ("theirs", "https://api.org-x.example", "first"),
         ):
             spec = {"url": url} if peer is None else {"url": url, "peer": peer}
-            body = {"apiVersion": API, "kind": "TrustedService", "metadata": {"name": alias}, "spec": spec}
-            stage.scene.create(SERVICES, body)
+            stage.scene.add(SERVICES, alias, **spec)
         stage.ready("first")
         yield stage
 

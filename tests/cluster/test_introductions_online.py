@@ -18,7 +18,6 @@ from bilateral.resources.times import parse_time
 from cluster.clocked import ClockedOperator
 from cluster.organisations import Pair, Side
 from cluster.scene import (
-    API,
     DOMAINS,
     IDENTITIES,
     INTRODUCTIONS,
@@ -74,9 +73,7 @@ def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             side.ready(PARTNER)
             side.acknowledged(PARTNER)
             side.scene.wait(PEERS, PARTNER, "AuthoritiesAnnounced", kind="AuthoritiesKnown")
-        spec = {"alias": ALIAS, "url": URL}
-        body = {"apiVersion": API, "kind": "TrustedService", "metadata": {"name": ALIAS}, "spec": spec}
-        pair.b.scene.create(SERVICES, body)
+        pair.b.scene.add(SERVICES, ALIAS, alias=ALIAS, url=URL)
         yield pair
 
 
@@ -89,8 +86,7 @@ def ask(pair: Pair, name: str, **spec: Any) -> None:
 
 def request(pair: Pair, name: str, identity: str, **spec: Any) -> None:
     whole = {"identity": identity, "peer": PARTNER, "services": [ALIAS], "validitySeconds": LIFE, **spec}
-    body = {"apiVersion": API, "kind": "Introduction", "metadata": {"name": name}, "spec": {"request": whole}}
-    pair.a.scene.create(INTRODUCTIONS, body)
+    pair.a.scene.add(INTRODUCTIONS, name, request=whole)
 
 
 def requested(pair: Pair, name: str) -> list[Object]:
