@@ -97,7 +97,7 @@ def _introduce(scene: Scene, word: str) -> None:
     scene.add(INTRODUCTIONS, "issue-word", issue=issue)
     scene.wait(INTRODUCTIONS, "accept-good", "Ready", status="True")
     for name in ("accept-word", "accept-member", "accept-secret", "issue-word"):
-        wait_for(lambda name=name: _is_refused(scene, INTRODUCTIONS, name), f"{name} is refused")  # type: ignore[misc]
+        wait_for(partial(_is_refused, scene, INTRODUCTIONS, name), f"{name} is refused")
     for name in ("request-introducer", "request-refuser"):
         wait_for(partial(_last_request, scene, name), f"{name} is asked")
     wait_for(lambda: scene.partner("announcer").statements_asked, "the statement is asked for")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -72,7 +73,7 @@ def furnished(cluster: Cluster, directory: Path) -> Iterator[Two]:
         for domain in ("org-a", "org-b"):
             scene.add_domain(domain)
             scene.wait_ready(domain=domain)
-            wait_for(lambda domain=domain: scene.secret(f"{domain}-authority"), "the list")  # type: ignore[misc]
+            wait_for(partial(scene.secret, f"{domain}-authority"), "the list")
         authority = scene.get(DOMAINS, "org-b")["status"]["certificateAuthority"]["certificate"]
         scene.add_peer(PARTNER, certificateAuthorities={"mode": "Pinned", "pems": [authority]})
         scene.wait_ready(PARTNER)

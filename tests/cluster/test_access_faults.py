@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from cryptography import x509
@@ -281,7 +282,7 @@ def test_whatever_goes_first_nothing_is_stuck_and_nothing_stays(ends: Scene, ord
         gone.append(part)
         for left in order[len(gone) :]:
             if any((ended, left) in WITHOUT for ended in gone):
-                wait_for(lambda left=left: _has_lost(ends, names, gone, left), f"{left} says what it lacks")  # type: ignore[misc]
+                wait_for(partial(_has_lost, ends, names, gone, left), f"{left} says what it lacks")
         if "i" not in gone and {"s", "p", "d"} & set(gone):
             wait_for(
                 lambda: not files(ends, f"{name}-i-to-{name}-s").get("tls.key"), "no key for the service"
@@ -310,7 +311,7 @@ def test_what_our_authority_signed_ends_with_its_object_in_every_order(ends: Sce
         name = order.split()[0]
         ends.add_domain(f"issuer-{name}")
         ends.wait_ready(domain=f"issuer-{name}")
-        wait_for(lambda name=name: ends.find(SECRETS, f"issuer-{name}-authority"), "the list")  # type: ignore[misc]
+        wait_for(partial(ends.find, SECRETS, f"issuer-{name}-authority"), "the list")
         issue = {"trustDomain": f"issuer-{name}", "subject": stranger(name).decode(), "approval": "Approved"}
         ends.add(INTRODUCTIONS, f"issued-{name}", issue=issue)
         ends.wait(INTRODUCTIONS, f"issued-{name}", "Ready", status="True")

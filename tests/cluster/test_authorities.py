@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def pair(sides: tuple[Side, Side]) -> tuple[Side, Side, str]:
     name = f"org-{next(_words)}"
     for side in sides:
         side.add_domain(name)
-        wait_for(lambda side=side: side.scene.secret(f"{name}-authority"), "the statement")  # type: ignore[misc]
+        wait_for(partial(side.scene.secret, f"{name}-authority"), "the statement")
     for side, other in (sides, sides[::-1]):
         meet(side, other, name)
     for side in sides:
@@ -121,7 +122,7 @@ def withdrawn(side: Side, name: str, file: str = "self.crl", pem: bytes | None =
 def test_two_operators_announce_to_each_other(pair: tuple[Side, Side, str]) -> None:
     a, b, name = pair
     for side, other in ((a, b), (b, a)):
-        held = wait_for(lambda side=side: known(side, name), "the Secret")  # type: ignore[misc]
+        held = wait_for(partial(known, side, name), "the Secret")
         assert set(held) == {"ca.crt", "ca.crl", "statement.json", "sequence"}
         assert held["ca.crt"] == authority(other, name)
         issuer = x509.load_pem_x509_certificate(held["ca.crt"])
@@ -176,7 +177,7 @@ def listed(held: dict[str, bytes]) -> set[int]:
     found: set[int] = set()
     for text in held["ca.crl"].split(end)[:-1]:
         crl = x509.load_pem_x509_crl(text + end)
-        (issuer,) = (each for each in issuers if crl.is_signature_valid(each.public_key()))  # type: ignore[arg-type]
+        (issuer,) = (each for each in issuers if crl.is_signature_valid(each.public_key()))  # type: ignore[arg-type]  # an EC key
         found |= set(parse_revocation_list(text + end, issuer).entries)
     return found
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -60,11 +61,15 @@ def assert_regressed(scene: Scene) -> None:
     for name in NAMES:
         scene.ask(PEERS, name, word)
     for name in NAMES:
-        wait_for(lambda name=name: scene.get(PEERS, name)["status"].get("reconciledNow") == word, "a look")  # type: ignore[misc]
+        wait_for(partial(_echoes, scene, name, word), "a look")
         answer = scene.post(operator, scene.partner(name).sign(scene.kernel("org-a")))
         assert (answer.status, answer.reason) == (503, "not-ready")
     assert scene.asked(*NAMES) == asked
     assert [scene.get(PEERS, name)["status"]["pin"] for name in NAMES] == pins, "pins are kept"
+
+
+def _echoes(scene: Scene, name: str, word: str) -> bool:
+    return bool(scene.get(PEERS, name)["status"].get("reconciledNow") == word)
 
 
 def assert_recovers(scene: Scene) -> None:

@@ -253,7 +253,7 @@ def test_hostile_signing_requests_never_reach_a_person(stage: Stage) -> None:
             "timestamp": sender.timestamp, "nonce": sender.nonce, "csr": signing_request(), "services": services,
             "validitySeconds": HOUR,
         }  # fmt: skip
-        signed = sign_document(body, stage.scene.partner("hostile").key)  # type: ignore[arg-type]
+        signed = sign_document(body, stage.scene.partner("hostile").key)  # type: ignore[arg-type]  # it is JSON
         refused(post(stage, json.dumps(signed).encode()), 400, "malformed-document")
     # Labels that only a service could not have.
     refused(ask(stage, "hostile", signing_request(), "-a"), 400, "malformed-document")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         pair = Pair(*(open_side(stack, cluster, tmp_path_factory, name) for name in "ab"))
         pair.domains(DOMAIN)
         for side in (pair.a, pair.b):
-            wait_for(lambda side=side: side.scene.secret(f"{DOMAIN}-authority"), "the statement")  # type: ignore[misc]
+            wait_for(partial(side.scene.secret, f"{DOMAIN}-authority"), "the statement")
         for side, other in ((pair.a, pair.b), (pair.b, pair.a)):
             side.scene.add_peer(
                 PARTNER,
