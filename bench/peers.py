@@ -19,6 +19,8 @@ chart's ServiceAccount, TLS 1.3 for each handshake. The partners are one process
 Calls are counted in the API server's audit log. Memory is the operator's resident set, the peak the
 kernel's high-water mark of all phases. With several N, the growth from the first to the last is
 shown. It does not measure several replicas, several trust domains, or partners that are slow.
+
+``--memory`` leaves out the floor and the restart and shows the resident memory alone.
 """
 
 from __future__ import annotations
@@ -62,6 +64,7 @@ from testbed.operator import OperatorProcess, OperatorSettings
 IDLE_SECONDS = 30.0
 SETTLE_SECONDS = 12.0  # peer lists are written at most every ten seconds
 NEWCOMER_SECONDS = 0.25
+FLOOR_SECONDS_A_PEER = 0.006  # where none is run
 EARLIEST, SPREAD = 0.65, 0.10  # when in its window a pin is renewed (resources: FederationPeer)
 
 
@@ -100,11 +103,11 @@ class Scene:
         )
         self.pids: dict[str, int] = {}
 
-    def populate(self) -> None:
-        """Create what is measured: N peers for the floor and N for the operator."""
+    def populate(self, *namespaces: str) -> None:
+        """Create what is measured: N peers in each namespace, the floor's and the operator's."""
         kubeconfig = self.cluster.kubeconfig
         names = peer_names(self.number)
-        for namespace in ("floor", "operator"):
+        for namespace in namespaces:
             bodies = (build_peer(name, self.partner) for name in names)
             asyncio.run(create_all(kubeconfig, "federationpeers", namespace, bodies))
 
@@ -186,7 +189,7 @@ def run(number: int, directory: Path) -> Result:
         scene = Scene(cluster, partner, number, directory)
         try:
             progress(f"{number} peers: creating 2 x {number} objects")
-            scene.populate()
+            scene.populate("floor", "operator")
             progress("floor")
             floor = scene.run_floor()
             scene.choose_window(floor["seconds"])
@@ -195,6 +198,25 @@ def run(number: int, directory: Path) -> Result:
             started = measure_first_pass(scene, result)
             measure_idle(scene, result)
             measure_restart(scene, result)
+            measure_renewal(scene, result, started)
+            return result
+        finally:
+            scene.operator.close()
+
+
+def run_memory(number: int, directory: Path) -> Result:
+    """First pass, idling and renewal for one N: what memory does."""
+    with run_partner(directory / "partner") as partner, Cluster.start(directory / "cluster") as cluster:
+        cluster.install_crds()
+        scene = Scene(cluster, partner, number, directory)
+        try:
+            progress(f"{number} peers: creating {number} objects")
+            scene.populate("operator")
+            scene.choose_window(FLOOR_SECONDS_A_PEER * number)
+            result = Result(number, scene.window, {})
+            progress("first pass")
+            started = measure_first_pass(scene, result)
+            measure_idle(scene, result)
             measure_renewal(scene, result, started)
             return result
         finally:
@@ -403,15 +425,37 @@ def report(result: Result) -> bool:
         Row("newcomers", "  partners added meanwhile", found["newcomers"]),
         Row("newcomer_p50_s", "  newcomer Ready, p50", found["newcomer_p50"], "s"),
         Row("newcomer_p99_s", "  newcomer Ready, p99", found["newcomer_p99"], "s", 5.0),
-        Row("memory_first_pass_mib", "resident after the first pass", found["first_pass_memory"], "MiB", 150),
-        Row("memory_idle_mib", "  idle", found["idle_memory"], "MiB", 150),
-        Row("memory_restart_mib", "  after the restart", found["restart_memory"], "MiB", 150),
-        Row("memory_renewed_mib", "  after the renewals", found["memory"], "MiB", 150),
-        Row("memory_peak_mib", "  highest of all", found["peak"], "MiB", 150),
+        *_memory_rows(found),
     ]
     return print_report(
         "peers", f"{n} peers of one trust domain", rows, {"peers": n, "window_s": result.window}
     )
+
+
+def _memory_rows(found: dict[str, float]) -> list[Row]:
+    return [
+        Row("memory_first_pass_mib", "resident after the first pass", found["first_pass_memory"], "MiB", 150),
+        Row("memory_idle_mib", "  idle", found["idle_memory"], "MiB", 150),
+        *(
+            [Row("memory_restart_mib", "  after the restart", found["restart_memory"], "MiB", 150)]
+            if "restart_memory" in found
+            else []
+        ),
+        Row("memory_renewed_mib", "  after the renewals", found["memory"], "MiB", 150),
+        Row("memory_peak_mib", "  highest of all", found["peak"], "MiB", 150),
+    ]
+
+
+def report_memory(result: Result) -> bool:
+    """Print the table of one N of which only the memory was measured."""
+    found = result.figures
+    rows = [
+        Row("first_pass_s", "first pass: process start to all Ready", found["first_pass"], "s"),
+        Row("renewal_s", f"renewal of all ({result.window} s window)", found["renewal"], "s"),
+        *_memory_rows(found),
+    ]
+    facts: dict[str, object] = {"peers": result.peers, "window_s": result.window}
+    return print_report("peers-memory", f"{result.peers} peers of one trust domain, memory", rows, facts)
 
 
 def report_growth(small: Result, large: Result) -> bool:
@@ -445,6 +489,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What N partners of one trust domain cost.")
     parser.add_argument("peers", nargs="*", type=int, default=[1000], metavar="N", help="how many (1000)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and the audit log in a folder")
+    parser.add_argument("--memory", action="store_true", help="only what memory does: a shorter run")
     options = parser.parse_args()
     results, met = [], True
     with contextlib.ExitStack() as stack:
@@ -452,9 +497,13 @@ def main() -> int:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="bilateral-bench-"))
         )
         for number in options.peers:
-            results.append(run(number, root / f"{number}"))
-            met = report(results[-1]) and met
-    if len(results) > 1:
+            if options.memory:
+                results.append(run_memory(number, root / f"{number}"))
+                met = report_memory(results[-1]) and met
+            else:
+                results.append(run(number, root / f"{number}"))
+                met = report(results[-1]) and met
+    if len(results) > 1 and not options.memory:
         met = report_growth(results[0], results[-1]) and met
     return 0 if met else 1
 

@@ -52,8 +52,8 @@ class OperatorSettings:
     lease_name: str = DEFAULT_LEASE_NAME
     identity: str | None = None
     # The endpoint exists to be reached from outside the pod; a NetworkPolicy narrows who may.
-    listen: Address = ("0.0.0.0", DEFAULT_PORT)  # noqa: S104
-    metrics_listen: Address = ("0.0.0.0", DEFAULT_METRICS_PORT)  # noqa: S104
+    listen: Address = ("0.0.0.0", DEFAULT_PORT)  # noqa: S104 - as said above
+    metrics_listen: Address = ("0.0.0.0", DEFAULT_METRICS_PORT)  # noqa: S104 - as said above
     allow_destinations: tuple[str, ...] = ()
     refusals: Refusals = "Documented"
     log_level: LogLevel = "info"

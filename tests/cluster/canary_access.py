@@ -25,7 +25,7 @@ from bilateral.protocol.introduction_request import Claims, build_introduction_r
 from bilateral.protocol.problems import PROBLEM_MEDIA_TYPE
 from bilateral.protocol.strictjson import JSON
 from bilateral.resources.labels import SECRET_LABEL, SECRET_REFERENCED
-from cluster.scene import API, IDENTITIES, INTRODUCTIONS, PEERS, SECRETS, SERVICES, Object, Scene
+from cluster.scene import IDENTITIES, INTRODUCTIONS, PEERS, SECRETS, SERVICES, Object, Scene
 from support.caller import Caller
 from support.partner import Reply
 from support.waiting import wait_for
@@ -61,7 +61,7 @@ def furnish(scene: Scene, word: str) -> None:
         _referenced(scene, f"token-{name}", {"token": token.encode(), **hosts})
         reference = {"name": f"token-{name}", "key": "token"}
         spec = {"url": "https://api.org-b.example", "bearerTokenSecretRef": reference}
-        _create(scene, SERVICES, "TrustedService", f"api-{name}", **spec)
+        scene.add(SERVICES, f"api-{name}", **spec)
     scene.add_identity("caller", perServiceTLS="Enabled", clients=["self", "introducer"])
     scene.add_identity("owner", key={"source": "Provided", "secretName": "own-key"})
     scene.add_identity("spoiled", key={"source": "Provided", "secretName": "spoiled-key"})
@@ -86,18 +86,18 @@ def _introduce(scene: Scene, word: str) -> None:
     texts = {"good": good, "word": json.dumps({word: word}), "member": services}
     for name, text in texts.items():
         accept: Object = {"identity": "caller", "peer": "introducer", "introduction": text}
-        _create(scene, INTRODUCTIONS, "Introduction", f"accept-{name}", accept=accept)
+        scene.add(INTRODUCTIONS, f"accept-{name}", accept=accept)
     _referenced(scene, "handed-over", {"introduction.json": word.encode() + mounted["tls.key"]})
     accept = {"identity": "caller", "peer": "introducer", "introductionSecretRef": {"name": "handed-over"}}
-    _create(scene, INTRODUCTIONS, "Introduction", "accept-secret", accept=accept)
+    scene.add(INTRODUCTIONS, "accept-secret", accept=accept)
     for peer in ("introducer", "refuser"):
         request = {"identity": "caller", "peer": peer}
-        _create(scene, INTRODUCTIONS, "Introduction", f"request-{peer}", request=request)
+        scene.add(INTRODUCTIONS, f"request-{peer}", request=request)
     issue = {"trustDomain": "org-a", "subject": word, "approval": "Approved"}
-    _create(scene, INTRODUCTIONS, "Introduction", "issue-word", issue=issue)
+    scene.add(INTRODUCTIONS, "issue-word", issue=issue)
     scene.wait(INTRODUCTIONS, "accept-good", "Ready", status="True")
     for name in ("accept-word", "accept-member", "accept-secret", "issue-word"):
-        wait_for(lambda name=name: _is_refused(scene, INTRODUCTIONS, name), f"{name} is refused")  # type: ignore[misc]
+        wait_for(partial(_is_refused, scene, INTRODUCTIONS, name), f"{name} is refused")
     for name in ("request-introducer", "request-refuser"):
         wait_for(partial(_last_request, scene, name), f"{name} is asked")
     wait_for(lambda: scene.partner("announcer").statements_asked, "the statement is asked for")
@@ -148,11 +148,6 @@ def _referenced(scene: Scene, name: str, data: dict[str, bytes]) -> None:
     encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
     metadata = {"name": name, "labels": {SECRET_LABEL: SECRET_REFERENCED}}
     scene.create(SECRETS, {"metadata": metadata, "data": encoded})
-
-
-def _create(scene: Scene, plural: str, kind: str, name: str, **spec: object) -> None:
-    body: Object = {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    scene.create(plural, body)
 
 
 def _last_request(scene: Scene, name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from cluster.scene import Scene
 from testbed.locations import TESTS
 from testbed.operator import OperatorProcess, OperatorSettings
 
@@ -24,3 +25,10 @@ class ClockedOperator(OperatorProcess):
         new = self._file.with_suffix(".new")
         new.write_text(str(ahead))
         new.replace(self._file)  # it is read at any moment: never half of it
+
+
+def clocked_operator(scene: Scene) -> ClockedOperator:
+    """The one operator of a scene."""
+    (process,) = scene.started
+    assert isinstance(process, ClockedOperator)
+    return process

@@ -106,4 +106,4 @@ def make_operator(
     wanted: dict[str, object] = {
         "kubeconfig": kubeconfig, "namespaces": namespaces or (namespace,), "lease_namespace": namespace,
     }  # fmt: skip
-    return OperatorProcess(OperatorSettings(**(wanted | dict(settings or {}))), directory)  # type: ignore[arg-type]
+    return OperatorProcess(OperatorSettings(**(wanted | dict(settings or {}))), directory)  # type: ignore[arg-type]  # by name

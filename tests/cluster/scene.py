@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bilateral.pki.authority import Authority
 from bilateral.protocol.handshake import Envelope
+from bilateral.resources.kinds import KINDS
 from cluster.conftest import make_namespace
 from support.caller import Answer, Caller
 from support.partner import Behaviour, Partner, PartnerServer, hanging_up, honest
@@ -31,6 +33,7 @@ DOMAINS, PEERS, SECRETS, LEASES = "trustdomains", "federationpeers", "secrets", 
 IDENTITIES, SERVICES, INTRODUCTIONS = "workloadidentities", "trustedservices", "introductions"
 DEPLOYMENTS, POLICIES = "deployments", "federationpolicies"
 API = "bilateral.dev/v1alpha1"
+_KINDS = {kind.PLURAL: kind.KIND for kind in KINDS}
 MERGE = "application/merge-patch+json"
 _ROOTS = {
     DOMAINS: f"/apis/{API}",
@@ -50,6 +53,10 @@ def condition_of(obj: Object | None, kind: str = "Ready") -> Object:
     """A condition of an object, or an empty one."""
     conditions = ((obj or {}).get("status") or {}).get("conditions") or ()
     return next((each for each in conditions if each["type"] == kind), {})
+
+
+def _manifest(plural: str, name: str, spec: Object) -> Object:
+    return {"apiVersion": API, "kind": _KINDS[plural], "metadata": {"name": name}, "spec": spec}
 
 
 class Scene:
@@ -130,6 +137,10 @@ class Scene:
         created: Object = answer.json()
         return created
 
+    def add(self, plural: str, name: str, /, **spec: object) -> None:
+        """Create an object of ours."""
+        self.create(plural, _manifest(plural, name, spec))
+
     def delete(self, plural: str, name: str) -> None:
         """Delete an object, in the background."""
         answer = self.cluster.request("DELETE", self.path(plural, name))
@@ -156,15 +167,12 @@ class Scene:
         whole: Object = {"kernelId": self.kernel(name), **spec}
         if url is not None:
             whole["endpoint"] = {"url": url}
-        self.create(
-            DOMAINS, {"apiVersion": API, "kind": "TrustDomain", "metadata": {"name": name}, "spec": whole}
-        )
+        self.add(DOMAINS, name, **whole)
 
     def add_identity(self, name: str, domain: str = "org-a", **spec: object) -> None:
         """Create a WorkloadIdentity."""
         whole: Object = {"trustDomain": domain, "subject": {"commonName": name}, **spec}
-        body = {"apiVersion": API, "kind": "WorkloadIdentity", "metadata": {"name": name}, "spec": whole}
-        self.create(IDENTITIES, body)
+        self.add(IDENTITIES, name, **whole)
 
     def partner(self, name: str) -> Partner:
         """The partner behind a peer of that name."""
@@ -205,7 +213,19 @@ class Scene:
         if not passive:
             pem = self.partners.authority.certificate_pem.decode()
             whole["endpoint"] = {"url": self.partners.url, "verifier": {"certificateAuthority": {"pem": pem}}}
-        return {"apiVersion": API, "kind": "FederationPeer", "metadata": {"name": name}, "spec": whole | spec}
+        return _manifest(PEERS, name, whole | spec)
+
+    def add_pinned(
+        self, name: str, authority: Authority | None = None, domain: str = "org-a", **spec: Any
+    ) -> None:
+        """Create a FederationPeer whose authority a person installed; if none is given, the endpoint's."""
+        pem = (authority or self.partners.authority).certificate_pem.decode()
+        self.add_peer(name, domain, certificateAuthorities={"mode": "Pinned", "pems": [pem]}, **spec)
+
+    def add_partner(self, name: str, authority: Authority | None = None, **spec: Any) -> None:
+        """The same, and wait until it is fresh."""
+        self.add_pinned(name, authority, **spec)
+        self.wait_ready(name)
 
     # Looking
 

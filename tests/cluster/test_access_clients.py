@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -29,9 +30,9 @@ from bilateral.client import (
 from bilateral.client.layout import write_layout
 from bilateral.resources.times import parse_time
 from cluster.clocked import ClockedOperator
-from cluster.scene import API, DOMAINS, IDENTITIES, INTRODUCTIONS, PEERS, SERVICES, Object, Scene, open_scene
+from cluster.scene import DOMAINS, IDENTITIES, INTRODUCTIONS, PEERS, SERVICES, Object, Scene, open_scene
+from interop.calls import CALLS, REFUSED, in_thread
 from interop.stock import Stock
-from interop.test_client_stock import CALLS, REFUSED, in_thread
 from support.waiting import wait_for
 from testbed.cluster import Cluster
 from testbed.kubelet import Pod, identity_volumes
@@ -72,7 +73,7 @@ def furnished(cluster: Cluster, directory: Path) -> Iterator[Two]:
         for domain in ("org-a", "org-b"):
             scene.add_domain(domain)
             scene.wait_ready(domain=domain)
-            wait_for(lambda domain=domain: scene.secret(f"{domain}-authority"), "the list")  # type: ignore[misc]
+            wait_for(partial(scene.secret, f"{domain}-authority"), "the list")
         authority = scene.get(DOMAINS, "org-b")["status"]["certificateAuthority"]["certificate"]
         scene.add_peer(PARTNER, certificateAuthorities={"mode": "Pinned", "pems": [authority]})
         scene.wait_ready(PARTNER)
@@ -83,9 +84,9 @@ def furnished(cluster: Cluster, directory: Path) -> Iterator[Two]:
         subject = (scene.secret("client1-identity") or {})["tls.crt"].decode()
         introduction = issue(scene, "for-client1", subject)
         accept = {"identity": "client1", "peer": PARTNER, "introduction": introduction}
-        create(scene, INTRODUCTIONS, "Introduction", "at-org-b", accept=accept)
+        scene.add(INTRODUCTIONS, "at-org-b", accept=accept)
         scene.wait(INTRODUCTIONS, "at-org-b", "Ready", status="True")
-        create(scene, SERVICES, "TrustedService", ALIAS, url="https://localhost:1", peer=PARTNER)
+        scene.add(SERVICES, ALIAS, url="https://localhost:1", peer=PARTNER)
         scene.wait(SERVICES, ALIAS, "Ready", status="True")
         pods = tuple(
             stack.enter_context(
@@ -104,16 +105,11 @@ def is_listed(two: Two) -> bool:
     return file.is_file() and two.scene.kernel(PARTNER) in file.read_text()
 
 
-def create(scene: Scene, plural: str, kind: str, name: str, **spec: object) -> None:
-    body: Object = {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    scene.create(plural, body)
-
-
 def issue(scene: Scene, name: str, subject: str, **services: str) -> str:
     """Have Org B's authority introduce a party; the JSON."""
     listed = [{"alias": alias.replace("_", "-"), "url": url} for alias, url in services.items()]
     spec: Object = {"trustDomain": "org-b", "subject": subject, "approval": "Approved", "services": listed}
-    create(scene, INTRODUCTIONS, "Introduction", name, issue=spec)
+    scene.add(INTRODUCTIONS, name, issue=spec)
     text: str = scene.wait(INTRODUCTIONS, name, "Ready", status="True")["status"]["introduction"]
     return text
 

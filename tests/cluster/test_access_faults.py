@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from cryptography import x509
@@ -16,12 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from bilateral.pki.authority import Authority
 from bilateral.pki.identities import generate_identity_key, issue_identity
 from bilateral.pki.introductions import issue_introduction
 from bilateral.pki.names import Subject
+from cluster.authorities import make_authority, sign
 from cluster.scene import (
-    API,
     DOMAINS,
     IDENTITIES,
     INTRODUCTIONS,
@@ -33,7 +33,6 @@ from cluster.scene import (
     condition_of,
     open_scene,
 )
-from cluster.test_authorities import make_authority, sign
 from support.waiting import wait_for
 from testbed.cluster import Cluster
 
@@ -53,18 +52,7 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def add_service(scene: Scene, name: str, **spec: object) -> None:
-    body = {"apiVersion": API, "kind": "TrustedService", "metadata": {"name": name}}
-    scene.create(SERVICES, body | {"spec": {"url": URL, **spec}})
-
-
-def add_introduction(scene: Scene, name: str, **spec: object) -> None:
-    body = {"apiVersion": API, "kind": "Introduction", "metadata": {"name": name}, "spec": spec}
-    scene.create(INTRODUCTIONS, body)
-
-
-def add_pinned(scene: Scene, name: str, domain: str, authority: Authority) -> None:
-    pems = [authority.certificate_pem.decode()]
-    scene.add_peer(name, domain, certificateAuthorities={"mode": "Pinned", "pems": pems})
+    scene.add(SERVICES, name, url=URL, **spec)
 
 
 def ready(scene: Scene, identity: str) -> Object:
@@ -101,7 +89,7 @@ def test_a_peer_with_a_trust_domains_name_does_not_get_its_secret(scene: Scene, 
     before = wait_for(lambda: scene.find(SECRETS, f"{name}-ca"), "the authority")
     authority = make_authority()
     if mode == "Pinned":
-        add_pinned(scene, name, "org-a", authority)
+        scene.add_pinned(name, authority)
     else:
         scene.partner(name).statement = sign(scene, name, authority, sequence=1000)
         scene.add_peer(name)
@@ -121,7 +109,7 @@ def test_a_peer_with_a_trust_domains_name_does_not_get_its_secret(scene: Scene, 
 
 def test_a_trust_domain_with_a_peers_name_does_not_get_its_secret(scene: Scene) -> None:
     """The other way round: the partner's bundle was there first."""
-    add_pinned(scene, "late", "org-a", make_authority())
+    scene.add_pinned("late", make_authority())
     scene.wait(PEERS, "late", "AuthoritiesPinned", kind="AuthoritiesKnown", status="True")
     before = wait_for(lambda: scene.find(SECRETS, "late-ca"), "the partner's bundle")
     scene.add_domain("late")
@@ -257,7 +245,7 @@ def furnish(scene: Scene, name: str) -> None:
     scene.add_domain(name)
     scene.wait_ready(domain=name)
     wait_for(lambda: scene.find(SECRETS, f"{name}-authority"), "the authority's own list")
-    add_pinned(scene, f"{name}-p", name, authority)
+    scene.add_pinned(f"{name}-p", authority, name)
     scene.wait_ready(f"{name}-p", domain=name)
     scene.add_identity(
         f"{name}-i", name, perServiceTLS="Enabled", clients=["self", f"{name}-p"],
@@ -269,7 +257,7 @@ def furnish(scene: Scene, name: str) -> None:
         authority, files(scene, f"{name}-i-identity")["tls.crt"], (), MONTH, datetime.now(UTC)
     )
     accept = {"identity": f"{name}-i", "peer": f"{name}-p", "introduction": introduced.to_json()}
-    add_introduction(scene, f"{name}-n", accept=accept)
+    scene.add(INTRODUCTIONS, f"{name}-n", accept=accept)
     scene.wait(INTRODUCTIONS, f"{name}-n", "Ready", status="True")
     scene.wait(SERVICES, f"{name}-s", "Ready", status="True")
     wait_for(lambda: files(scene, f"{name}-i-to-{name}-s").get("tls.key"), "the Secret for the service")
@@ -294,7 +282,7 @@ def test_whatever_goes_first_nothing_is_stuck_and_nothing_stays(ends: Scene, ord
         gone.append(part)
         for left in order[len(gone) :]:
             if any((ended, left) in WITHOUT for ended in gone):
-                wait_for(lambda left=left: _has_lost(ends, names, gone, left), f"{left} says what it lacks")  # type: ignore[misc]
+                wait_for(partial(_has_lost, ends, names, gone, left), f"{left} says what it lacks")
         if "i" not in gone and {"s", "p", "d"} & set(gone):
             wait_for(
                 lambda: not files(ends, f"{name}-i-to-{name}-s").get("tls.key"), "no key for the service"
@@ -323,9 +311,9 @@ def test_what_our_authority_signed_ends_with_its_object_in_every_order(ends: Sce
         name = order.split()[0]
         ends.add_domain(f"issuer-{name}")
         ends.wait_ready(domain=f"issuer-{name}")
-        wait_for(lambda name=name: ends.find(SECRETS, f"issuer-{name}-authority"), "the list")  # type: ignore[misc]
+        wait_for(partial(ends.find, SECRETS, f"issuer-{name}-authority"), "the list")
         issue = {"trustDomain": f"issuer-{name}", "subject": stranger(name).decode(), "approval": "Approved"}
-        add_introduction(ends, f"issued-{name}", issue=issue)
+        ends.add(INTRODUCTIONS, f"issued-{name}", issue=issue)
         ends.wait(INTRODUCTIONS, f"issued-{name}", "Ready", status="True")
     ends.delete(INTRODUCTIONS, "issued-introduction")
     assert ends.find(INTRODUCTIONS, "issued-introduction") is None

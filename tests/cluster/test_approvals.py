@@ -1,7 +1,7 @@
 """Who decides what our authority signs: the chart's admission policy on the real API server.
 
 Proves R-K14's admission half: without the verb approve nobody sets approval Approved, at creation or later, or takes
-Denied back, the operator included; whoever may edit may still ask, deny and delete.
+Denied back, the operator included, or has a policy approve in advance; whoever may edit may still ask, deny and delete.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from typing import Any
 
 import pytest
 
-from cluster.rights import by_kind, is_allowed, only
+from cluster.rights import by_kind, is_allowed
 from support.waiting import wait_for
 from testbed.api import MERGE, Answer
 from testbed.chart import render_chart
 from testbed.cluster import Cluster
-from unit.resources.manifests import INTRODUCTION, changed
+from unit.resources.manifests import FEDERATION_POLICY, INTRODUCTION, changed
 
 NAMESPACE = "approvals"
 EDITOR, APPROVER = "editor", "approver"
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:bilateral"
 MESSAGE = "need the verb approve on introductions.bilateral.dev"
-PATH = f"/apis/bilateral.dev/v1alpha1/namespaces/{NAMESPACE}/introductions"
+BASE = f"/apis/bilateral.dev/v1alpha1/namespaces/{NAMESPACE}"
+PATH, POLICIES = f"{BASE}/introductions", f"{BASE}/federationpolicies"
+AUTOMATIC = {"approval": "Automatic", "allowedSubjects": ["CN=client1"]}
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,7 @@ def api(cluster: Cluster) -> Iterator[Cluster]:
     wait_for(lambda: allowed(EDITOR, "create") and allowed(APPROVER, "approve"), "the aggregated roles")
     # The policy holds a moment after it was made.
     wait_for(lambda: create(cluster, EDITOR, "Approved").status == 403, "the policy")
+    wait_for(lambda: write_policy(cluster, EDITOR, AUTOMATIC).status == 403, "the policy about policies")
     yield cluster
     cluster.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
 
@@ -50,6 +53,15 @@ def create(cluster: Cluster, user: str, approval: str | None, name: str | None =
     manifest = changed(INTRODUCTION, {"metadata": metadata, **spec})
     path = PATH if name is not None else f"{PATH}?dryRun=All"
     return cluster.request("POST", path, manifest, user=user)
+
+
+def write_policy(cluster: Cluster, user: str, terms: object, name: str | None = None) -> Answer:
+    """Create a FederationPolicy, as a dry run where it has no name."""
+    metadata = {"generateName": "policy-"} if name is None else {"name": name}
+    manifest = changed(FEDERATION_POLICY, {"metadata": metadata, "spec.introductions": terms})
+    return cluster.request(
+        "POST", POLICIES if name is not None else f"{POLICIES}?dryRun=All", manifest, user=user
+    )
 
 
 def decide(cluster: Cluster, user: str, name: str, approval: str) -> Answer:
@@ -126,6 +138,53 @@ def test_whoever_may_not_approve_makes_no_approval_last(api: Cluster) -> None:
     assert patch(f"{PATH}/for-good", body=away, user=EDITOR).status == 200
 
 
+def test_whoever_may_not_approve_makes_no_policys_approval_a_persons(api: Cluster) -> None:
+    mark = {"metadata": {"labels": {"bilateral.dev/approved-by": "policy"}}}
+    none = {"metadata": {"labels": {"bilateral.dev/approved-by": None}}}
+    assert create(api, APPROVER, "Approved", "by-policy").status == 201
+    patch = partial(api.request, "PATCH", f"{PATH}/by-policy", content_type=MERGE)
+    assert patch(body=mark, user=EDITOR).status == 403
+    assert patch(body=mark, user=APPROVER).status == 200
+    answer = patch(body=none, user=EDITOR)
+    assert answer.status == 403
+    assert "label bilateral.dev/approved-by" in answer.message
+    assert patch(body=none, user=APPROVER).status == 200
+
+
+@pytest.mark.parametrize(
+    ("user", "terms", "status"),
+    [
+        (EDITOR, {}, 201),
+        (EDITOR, {"approval": "Manual", "allowedSubjects": ["CN=client1"], "maxValiditySeconds": 600}, 201),
+        (EDITOR, AUTOMATIC, 403),
+        (EDITOR, {"dnsNames": ["client1.example"]}, 403),
+        (APPROVER, AUTOMATIC, 201),
+        (APPROVER, {"dnsNames": ["client1.example"]}, 201),
+    ],
+)
+def test_who_may_have_a_policy_approve(api: Cluster, user: str, terms: object, status: int) -> None:
+    answer = write_policy(api, user, terms)
+    assert answer.status == status, answer.message
+    if status == 403:
+        assert "needs the verb approve on introductions.bilateral.dev" in answer.message
+
+
+def test_a_policy_that_approves_may_be_changed_elsewhere_and_made_to_ask_by_an_editor(api: Cluster) -> None:
+    assert write_policy(api, APPROVER, AUTOMATIC, "approving").status == 201
+    path = f"{POLICIES}/approving"
+
+    def change(spec: object, user: str = EDITOR) -> int:
+        return api.request("PATCH", path, {"spec": spec}, content_type=MERGE, user=user).status
+
+    assert change({"maxEvidenceAgeSeconds": 61}) == 200
+    assert change({"introductions": {"allowedSubjects": ["CN=client1", "CN=client2"]}}) == 403
+    assert change({"introductions": {"maxValiditySeconds": 31_536_000}}) == 403
+    assert change({"introductions": {"allowedSubjects": ["CN=client2"]}}, APPROVER) == 200
+    assert change({"introductions": {"approval": "Manual"}}) == 200
+    assert change({"introductions": {"approval": "Automatic"}}) == 403
+    assert api.request("DELETE", path, user=EDITOR).status == 200
+
+
 def test_the_right_to_approve_may_be_given_for_one_object(api: Cluster) -> None:
     role = ("create", "role", "one", "--verb=approve", "--resource=introductions.bilateral.dev")
     api.kubectl(*role, "--resource-name=mine", "-n", NAMESPACE)
@@ -151,9 +210,14 @@ def test_the_other_forms_need_no_approval(api: Cluster) -> None:
 
 def test_the_policy_is_for_the_watched_namespaces(api: Cluster) -> None:
     def selected(values: dict[str, object]) -> object:
-        policy = only(render_chart("trust", values), "ValidatingAdmissionPolicy")
-        assert policy["spec"]["failurePolicy"] == "Fail"
-        return policy["spec"]["matchConstraints"].get("namespaceSelector", {}).get("matchExpressions")
+        policies = by_kind(render_chart("trust", values), "ValidatingAdmissionPolicy")
+        assert [each["spec"]["failurePolicy"] for each in policies] == ["Fail", "Fail"]
+        one, other = (
+            each["spec"]["matchConstraints"].get("namespaceSelector", {}).get("matchExpressions")
+            for each in policies
+        )
+        assert one == other
+        return one
 
     named = {"key": "kubernetes.io/metadata.name", "operator": "In"}
     assert selected({}) == [named | {"values": ["trust"]}]
@@ -164,8 +228,9 @@ def test_the_policy_is_for_the_watched_namespaces(api: Cluster) -> None:
     assert by_kind(unguarded, "ValidatingAdmissionPolicyBinding") == []
 
 
-def test_the_api_server_finds_nothing_wrong_with_the_policy(api: Cluster) -> None:
-    name = f"{NAMESPACE}.bilateral.approvals"
+@pytest.mark.parametrize("about", ["approvals", "terms"])
+def test_the_api_server_finds_nothing_wrong_with_the_policy(api: Cluster, about: str) -> None:
+    name = f"{NAMESPACE}.bilateral.{about}"
     path = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/{name}"
 
     def status() -> dict[str, Any]:

@@ -260,7 +260,7 @@ def test_private_keys_that_the_operator_made_or_read_are_nowhere(evidence: Evide
     assert len(evidence.generated) >= 12
     for secret in evidence.generated.values():
         assert_nowhere(evidence, forms_of(secret))
-    number = evidence.authority.key.private_numbers().private_value  # type: ignore[union-attr]
+    number = evidence.authority.key.private_numbers().private_value  # type: ignore[union-attr]  # an EC key
     assert_nowhere(evidence, {f"{number:064x}", str(number)})
 
 

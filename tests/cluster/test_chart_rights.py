@@ -67,6 +67,14 @@ def test_workloads_may_be_rolled_out_only_when_asked_for() -> None:
     assert collect_rights(documents, ("trust", "bilateral")) == OBJECTS | ELECTION | ROLLOUTS
 
 
+def test_the_operator_may_approve_only_when_policies_are_to(plain: list[Manifest]) -> None:
+    key = ("trust", "bilateral.dev", "introductions", ())
+    documents = render_chart("trust", {"approvals": {"automatic": True}})
+    rights = collect_rights(documents, ("trust", "bilateral"))
+    assert rights == OBJECTS | ELECTION | {key: OBJECTS[key] | {"approve"}}
+    assert "approve" not in collect_rights(plain, ("trust", "bilateral"))[key]
+
+
 def test_in_listed_namespaces_the_rights_are_the_same_and_nothing_is_cluster_wide() -> None:
     documents = render_chart("trust", {"watchNamespaces": ["a", "b"]})
     expected = {(name, *rest): verbs for (_, *rest), verbs in OBJECTS.items() for name in ("a", "b")}
@@ -116,7 +124,7 @@ def test_two_releases_of_one_name_share_no_cluster_wide_name() -> None:
         names += [
             f"{d['kind']} {d['metadata']['name']}" for d in documents if "namespace" not in d["metadata"]
         ]
-    assert len(names) == len(set(names)) == 18
+    assert len(names) == len(set(names)) == 22
 
 
 def test_the_api_server_lets_the_account_do_just_that(cluster: Cluster, namespace: str) -> None:

@@ -6,68 +6,19 @@ import json
 import os
 import re
 import subprocess
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
+from cluster.person import BIN, Person
 from testbed.cluster import Cluster
 from testbed.operator import OperatorProcess
 
 OperatorFactory = Callable[..., OperatorProcess]
 
-BIN = Path(sys.executable).parent
 GROUPS = re.compile(r"[0-9A-F]{4}(?:-[0-9A-F]{4}){7}")
-DEADLINE_SECONDS = 60.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-@dataclass(frozen=True)
-class Person:
-    """Somebody with a kubeconfig, a namespace and a shell."""
-
-    cluster: Cluster
-    namespace: str
-    kubeconfig: Path
-
-    def run(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [BIN / "bilateral", *arguments, "--kubeconfig", self.kubeconfig, "-n", self.namespace]
-        done = subprocess.run(
-            [str(part) for part in command],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=90,
-            env=os.environ | {"PYTHONWARNINGS": "error"},
-        )
-        assert "Traceback" not in done.stderr
-        return done
-
-    def ok(self, *arguments: str | Path, stdin: str = "") -> str:
-        done = self.run(*arguments, stdin=stdin)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def status(self, name: str) -> dict[str, Any]:
-        (item,) = json.loads(self.ok("status", name, "-o", "json"))["items"]
-        found: dict[str, Any] = item
-        return found
-
-    def wait_until_ready(self, *names: str) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while (done := self.run("status", "--exit-code", *names)).returncode:
-            assert done.returncode == 1, done.stderr
-            assert time.monotonic() < deadline, done.stdout
-
-    def apply(self, *manifests: object) -> None:
-        text = yaml.safe_dump_all(manifests)
-        self.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", input=text)
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from bilateral.pki.names import Subject
 from bilateral.pki.profiles import key_fingerprint
 from bilateral.pki.requests import build_request
 from bilateral.protocol.introduction_request import Claims, build_introduction_request
+from cluster.person import Person
 from cluster.rights import is_allowed
 from cluster.scene import INTRODUCTIONS
 from cluster.stage import Stage, open_stage
-from cluster.test_cli import Person
 from support.caller import Caller
 from support.waiting import wait_for
 from testbed.cluster import Cluster

@@ -9,22 +9,22 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bilateral.pki.authority import Authority, generate_authority
+from bilateral.pki.authority import Authority
 from bilateral.pki.identities import generate_identity_key, issue_identity
 from bilateral.pki.introductions import issue_introduction
 from bilateral.pki.names import Subject
 from bilateral.pki.services import Service
 from bilateral.pki.subjects import parse_subject
+from cluster.authorities import make_authority
+from cluster.person import Person
 from cluster.scene import (
-    API,
     IDENTITIES,
     INTRODUCTIONS,
     PEERS,
@@ -38,7 +38,6 @@ from cluster.scene import (
 from support.waiting import wait_for
 from testbed.cluster import Cluster
 
-BILATERAL = Path(sys.executable).parent / "bilateral"
 DAY = 86_400
 OWNED = "bilateral.dev/secret"
 Files = dict[str, dict[str, bytes]]
@@ -54,31 +53,12 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield scene
 
 
-def make_authority(name: str) -> Authority:
-    return generate_authority(
-        Subject(common_name=name),
-        algorithm="ECDSAP256",
-        validity_seconds=365 * DAY,
-        now=datetime.now(UTC) - timedelta(days=2),
-    )
-
-
-def create(scene: Scene, plural: str, kind: str, name: str, **spec: Any) -> None:
-    scene.create(plural, {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec})
-
-
-def add_partner(scene: Scene, name: str, authority: Authority, **spec: Any) -> None:
-    pems = [authority.certificate_pem.decode()]
-    scene.add_peer(name, certificateAuthorities={"mode": "Pinned", "pems": pems}, **spec)
-    scene.wait_ready(name)
-
-
 def accept(scene: Scene, name: str, identity: str, authority: Authority, *aliases: str, **whose: str) -> None:
     certificate = (scene.secret(f"{identity}-identity") or {})["tls.crt"]
     services = tuple(Service(alias, f"https://{alias}.example") for alias in aliases)
     document = issue_introduction(authority, parse_subject(certificate), services, DAY, datetime.now(UTC))
     spec = {"identity": identity, "introduction": document.to_json(), **whose}
-    create(scene, INTRODUCTIONS, "Introduction", name, accept=spec)
+    scene.add(INTRODUCTIONS, name, accept=spec)
     scene.wait(INTRODUCTIONS, name, "Ready", status="True")
 
 
@@ -92,7 +72,7 @@ def issue(scene: Scene, name: str, peer: str | None) -> None:
         now=datetime.now(UTC),
     )
     spec = {"trustDomain": "org-a", "subject": theirs.certificate_pem.decode(), "approval": "Approved"}
-    create(scene, INTRODUCTIONS, "Introduction", name, issue=spec | ({} if peer is None else {"peer": peer}))
+    scene.add(INTRODUCTIONS, name, issue=spec | ({} if peer is None else {"peer": peer}))
     scene.wait(INTRODUCTIONS, name, "Ready", status="True")
 
 
@@ -102,8 +82,8 @@ def furnish(scene: Scene, mark: str) -> None:
     client, server = f"client-{mark}", f"server-{mark}"
     scene.add_identity(client, perServiceTLS="Enabled")
     scene.add_identity(server, services={"mode": "Listed"}, clients=["self", f"b-{mark}", f"c-{mark}"])
-    add_partner(scene, f"b-{mark}", b)
-    add_partner(scene, f"c-{mark}", c)
+    scene.add_partner(f"b-{mark}", b)
+    scene.add_partner(f"c-{mark}", c)
     services: dict[str, Object] = {
         f"api-{mark}": {"peer": f"b-{mark}"},
         f"either-{mark}": {"peer": f"c-{mark}", "authorities": [f"b-{mark}", f"c-{mark}"]},
@@ -112,7 +92,7 @@ def furnish(scene: Scene, mark: str) -> None:
         f"web-{mark}": {},
     }
     for name, spec in services.items():
-        create(scene, SERVICES, "TrustedService", name, url=f"https://{name}.example", **spec)
+        scene.add(SERVICES, name, url=f"https://{name}.example", **spec)
     for name in (client, server):
         scene.wait(IDENTITIES, name, "Ready", status="True")
     accept(scene, f"from-b-{mark}", client, b, f"carried-b-{mark}", peer=f"b-{mark}")
@@ -179,16 +159,8 @@ def settle(scene: Scene) -> None:
 
 
 def run(scene: Scene, *arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [BILATERAL, *arguments, "-n", scene.namespace]
-    done = subprocess.run(
-        [str(part) for part in (*command, "--kubeconfig", kubeconfig or scene.cluster.kubeconfig)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+    person = Person(scene.cluster, scene.namespace, kubeconfig or scene.cluster.kubeconfig)
+    return person.run(*arguments)
 
 
 def plan(scene: Scene, *arguments: str) -> Object:
@@ -388,7 +360,7 @@ def test_an_alias_that_somebody_else_gets_is_said_to_be_unknown(scene: Scene) ->
     scene.wait(IDENTITIES, "onlooker", "Ready", status="True")
     names = ("one-of-two", "two-of-two")
     for name in names:
-        create(scene, SERVICES, "TrustedService", name, url=f"https://{name}.example", alias="fought-over")
+        scene.add(SERVICES, name, url=f"https://{name}.example", alias="fought-over")
 
     def refused() -> str | None:  # of one second the UID decides
         found = [
@@ -440,7 +412,7 @@ def test_status_shows_all_five_kinds_as_a_tree(scene: Scene) -> None:
 
 def test_what_awaits_approval_names_the_command(scene: Scene) -> None:
     subject = (scene.secret("server-nine-identity") or {})["tls.crt"].decode()
-    create(scene, INTRODUCTIONS, "Introduction", "asked", issue={"trustDomain": "org-a", "subject": subject})
+    scene.add(INTRODUCTIONS, "asked", issue={"trustDomain": "org-a", "subject": subject})
     scene.wait(INTRODUCTIONS, "asked", "AwaitingApproval")
     text = run(scene, "status", "intro/asked").stdout
     assert "  Yours: bilateral approve asked, or bilateral deny asked.\n" in text

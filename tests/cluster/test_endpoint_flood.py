@@ -12,32 +12,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
 from bilateral.protocol.keys import SigningKey
-from cluster.scene import PEERS, Scene, open_scene
+from cluster.scene import PEERS, open_scene
+from cluster.stage import Stage
 from support.caller import Caller, post_on, read_answer
 from support.partner import Partner
 from support.waiting import wait_for
 from testbed.audit import WRITE_VERBS
 from testbed.cluster import Cluster
-from testbed.operator import OperatorProcess
 
 ENVELOPES = 10_000
 SOURCES = 80
 HEAD = b"POST /v1/federation/handshake HTTP/1.1\r\nHost: trust.test\r\nContent-Type: application/json\r\n"
-
-
-@dataclass(frozen=True)
-class Stage:
-    scene: Scene
-    operator: OperatorProcess
-
-    @property
-    def us(self) -> str:
-        return self.scene.kernel("org-a")
 
 
 @pytest.fixture(scope="module")

@@ -9,28 +9,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from cluster.scene import PEERS, Scene, open_scene
+from cluster.scene import PEERS, open_scene
+from cluster.stage import Stage
 from support.caller import Caller
-from support.partner import Partner
 from testbed.cluster import Cluster
-from testbed.operator import OperatorProcess
-
-
-@dataclass(frozen=True)
-class Stage:
-    scene: Scene
-    operator: OperatorProcess
-
-    @property
-    def us(self) -> str:
-        return self.scene.kernel("org-a")
-
-    def partner(self, name: str = "anchored") -> Partner:
-        return self.scene.partner(name)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +184,7 @@ MALFORMED: dict[str, Change] = {
 
 @pytest.mark.parametrize("row", MALFORMED)
 def test_what_is_not_exactly_an_envelope_is_malformed(stage: Stage, row: str) -> None:
-    good = stage.partner().sign(stage.us).to_json()
+    good = stage.scene.partner("anchored").sign(stage.us).to_json()
     bad = MALFORMED[row](good)
     assert bad != good
     answer = Caller(stage.operator.port).post(bad)
@@ -216,7 +201,9 @@ LARGE: dict[str, Change] = {
 
 @pytest.mark.parametrize("row", LARGE)
 def test_what_is_too_large_is_refused_unread(stage: Stage, row: str) -> None:
-    answer = Caller(stage.operator.port).post(LARGE[row](stage.partner().sign(stage.us).to_json()))
+    answer = Caller(stage.operator.port).post(
+        LARGE[row](stage.scene.partner("anchored").sign(stage.us).to_json())
+    )
     assert (answer.status, answer.reason) == (413, "document-too-large")
 
 
@@ -244,5 +231,5 @@ SPELLINGS: dict[str, Change] = {
 
 @pytest.mark.parametrize("row", SPELLINGS)
 def test_another_spelling_of_the_same_is_accepted(stage: Stage, row: str) -> None:
-    good = stage.partner("speller").sign(stage.us).to_json()
+    good = stage.scene.partner("speller").sign(stage.us).to_json()
     assert Caller(stage.operator.port).post(SPELLINGS[row](good)).status == 200

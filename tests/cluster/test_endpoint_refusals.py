@@ -70,7 +70,7 @@ def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def signed(name: str, **changes: int | str) -> Callable[[Stage], Envelope]:
     """An envelope of that partner to us, which only differs by ``changes`` from a good one."""
-    return lambda stage: stage.partner(name).sign(stage.us, **changes)  # type: ignore[arg-type]
+    return lambda stage: stage.partner(name).sign(stage.us, **changes)  # type: ignore[arg-type]  # of the table
 
 
 def stranger(stage: Stage) -> Envelope:
@@ -330,7 +330,7 @@ WAYS = {
 def test_another_way_of_asking_is_refused_before_the_envelope_is_read(stage: Stage, way: str) -> None:
     status, reason, changes = WAYS[way]
     envelope = stage.partner("anchored").sign(stage.us)
-    answer = Caller(stage.documented.port).post(envelope, **changes)  # type: ignore[arg-type]
+    answer = Caller(stage.documented.port).post(envelope, **changes)  # type: ignore[arg-type]  # of the table
     assert assert_problem(answer, status, reason) == {}
     assert answer["Allow"] == ("POST" if status == 405 else None)
 

@@ -15,7 +15,7 @@ import pytest
 
 from bilateral.protocol.handshake import Envelope
 from bilateral.resources.times import parse_time
-from cluster.scene import PEERS, Scene, open_scene
+from cluster.scene import PEERS, Object, Scene, open_scene
 from support.caller import Answer, Caller
 from support.waiting import wait_for
 from testbed.cluster import Cluster
@@ -44,8 +44,8 @@ class Stage:
     def post(self, envelope: Envelope | bytes) -> Answer:
         return Caller(self.leader.port).post(envelope)
 
-    def pin(self, name: str) -> dict[str, object]:
-        pin: dict[str, object] = self.scene.get(PEERS, name)["status"]["pin"]
+    def pin(self, name: str) -> Object:
+        pin: Object = self.scene.get(PEERS, name)["status"]["pin"]
         return pin
 
 
@@ -96,7 +96,7 @@ def test_two_envelopes_of_one_second_both_count_once(stage: Stage) -> None:
     if first.challenge.timestamp != second.challenge.timestamp:  # the second ended in between
         first = stage.sign("same-second", ahead=5)
     assert [stage.post(each).status for each in (first, second)] == [200, 200]
-    assert len(stage.pin("same-second")["envelopeNonces"]) == 2  # type: ignore[arg-type]
+    assert len(stage.pin("same-second")["envelopeNonces"]) == 2
     assert [told(stage.post(each)) for each in (first, second, first)] == [REPLAYED] * 3
 
 

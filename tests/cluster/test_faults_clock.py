@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from bilateral.resources.times import parse_time
-from cluster.clocked import ClockedOperator
+from cluster.clocked import ClockedOperator, clocked_operator
 from cluster.scene import DOMAINS, LEASES, PEERS, Scene, condition_of, open_scene
 from support.partner import skewed
 from support.waiting import wait_for
@@ -45,15 +46,9 @@ def proven(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield scene
 
 
-def operator_of(scene: Scene) -> ClockedOperator:
-    (process,) = scene.started
-    assert isinstance(process, ClockedOperator)
-    return process
-
-
 def assert_regressed(scene: Scene) -> None:
     """Everything says so, nothing is signed, nobody is answered, nothing is trusted."""
-    operator = operator_of(scene)
+    operator = clocked_operator(scene)
     for name in NAMES:
         peer = scene.wait(PEERS, name, "ClockRegressed", status="False")
         assert condition_of(peer, "Fresh")["reason"] == "ClockRegressed"
@@ -66,26 +61,30 @@ def assert_regressed(scene: Scene) -> None:
     for name in NAMES:
         scene.ask(PEERS, name, word)
     for name in NAMES:
-        wait_for(lambda name=name: scene.get(PEERS, name)["status"].get("reconciledNow") == word, "a look")  # type: ignore[misc]
+        wait_for(partial(_echoes, scene, name, word), "a look")
         answer = scene.post(operator, scene.partner(name).sign(scene.kernel("org-a")))
         assert (answer.status, answer.reason) == (503, "not-ready")
     assert scene.asked(*NAMES) == asked
     assert [scene.get(PEERS, name)["status"]["pin"] for name in NAMES] == pins, "pins are kept"
 
 
+def _echoes(scene: Scene, name: str, word: str) -> bool:
+    return bool(scene.get(PEERS, name)["status"].get("reconciledNow") == word)
+
+
 def assert_recovers(scene: Scene) -> None:
-    operator_of(scene).set_clock(0)
+    clocked_operator(scene).set_clock(0)
     asked = scene.asked(*NAMES)
     scene.wait_ready(*NAMES)
     scene.ask(PEERS, NAMES[0], "after")
     wait_for(lambda: scene.asked(*NAMES) > asked, "a handshake")
-    answer = scene.post(operator_of(scene), scene.partner(NAMES[1]).sign(scene.kernel("org-a")))
+    answer = scene.post(clocked_operator(scene), scene.partner(NAMES[1]).sign(scene.kernel("org-a")))
     assert answer.status == 200
 
 
 def test_an_hour_back_stops_everything_until_the_clock_has_caught_up(backward: Scene) -> None:
     wait_for(lambda: len(backward.listed_peers()) == len(NAMES), "the lists", seconds=15)
-    operator_of(backward).set_clock(-HOUR)
+    clocked_operator(backward).set_clock(-HOUR)
     assert_regressed(backward)
     assert "ClockRegressed" in backward.event_reasons(NAMES[0])
     assert_recovers(backward)
@@ -93,7 +92,7 @@ def test_an_hour_back_stops_everything_until_the_clock_has_caught_up(backward: S
 
 
 def test_an_hour_back_is_noticed_after_a_restart(backward: Scene) -> None:
-    operator = operator_of(backward)
+    operator = clocked_operator(backward)
     operator.stop()
     operator.set_clock(-HOUR)
     asked = backward.asked(*NAMES)
@@ -105,7 +104,7 @@ def test_an_hour_back_is_noticed_after_a_restart(backward: Scene) -> None:
 
 def test_pins_alone_bear_witness(backward: Scene) -> None:
     """The Lease was lost with a restart: what was sealed tells the time too."""
-    operator = operator_of(backward)
+    operator = clocked_operator(backward)
     operator.kill()
     backward.delete(LEASES, "bilateral")
     operator.set_clock(-HOUR)
@@ -116,7 +115,7 @@ def test_pins_alone_bear_witness(backward: Scene) -> None:
 
 def test_the_lease_alone_bears_witness(backward: Scene) -> None:
     """No pin tells the time: the partners were added while the operator was away."""
-    operator = operator_of(backward)
+    operator = clocked_operator(backward)
     for name in NAMES:
         backward.delete(PEERS, name)
     wait_for(lambda: not backward.objects(PEERS), "deletion")
@@ -134,7 +133,7 @@ def test_the_lease_alone_bears_witness(backward: Scene) -> None:
 
 
 def test_ten_seconds_back_are_tolerated(backward: Scene) -> None:
-    operator = operator_of(backward)
+    operator = clocked_operator(backward)
     operator.set_clock(-10)
     asked = backward.asked(*NAMES)
     for name in NAMES:
@@ -146,7 +145,7 @@ def test_ten_seconds_back_are_tolerated(backward: Scene) -> None:
 
 
 def test_at_the_second_of_its_deadline_a_pin_is_stale(forward: Scene) -> None:
-    operator = operator_of(forward)
+    operator = clocked_operator(forward)
     forward.silence(*NAMES)
     due = min(parse_time(forward.get(PEERS, name)["status"]["pin"]["rotationDue"]) for name in NAMES)
     operator.set_clock(due - 2 - time.time())
@@ -161,7 +160,7 @@ def test_at_the_second_of_its_deadline_a_pin_is_stale(forward: Scene) -> None:
 def test_half_a_day_ahead_everything_is_stale_and_proven_anew(forward: Scene) -> None:
     forward.silence(*NAMES)
     wait_for(lambda: len(forward.listed_peers()) == len(NAMES), "the lists", seconds=15)
-    operator_of(forward).set_clock(WINDOW + HOUR)
+    clocked_operator(forward).set_clock(WINDOW + HOUR)
     for name in NAMES:
         forward.wait(PEERS, name, "PeerStale", status="False")
     wait_for(lambda: not forward.listed_peers(), "withdrawal")
@@ -179,11 +178,11 @@ def test_half_a_day_ahead_everything_is_stale_and_proven_anew(forward: Scene) ->
 
 def test_ten_years_ahead_the_authority_is_past_its_end_too(forward: Scene) -> None:
     forward.silence(*NAMES)
-    operator_of(forward).set_clock(YEARS)
+    clocked_operator(forward).set_clock(YEARS)
     forward.wait(DOMAINS, "org-a", "AuthorityExpired", status="False", kind="AuthorityReady")
     for name in NAMES:
         forward.wait(PEERS, name, "PeerStale", status="False")
     # Once seen, that time stays: a clock that is right again is ten years behind.
-    operator_of(forward).set_clock(0)
+    clocked_operator(forward).set_clock(0)
     for name in NAMES:
         forward.wait(PEERS, name, "ClockRegressed", status="False")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from bilateral.resources.times import parse_time
-from cluster.clocked import ClockedOperator
+from cluster.clocked import ClockedOperator, clocked_operator
 from cluster.scene import LEASES, PEERS, Scene, condition_of, open_scene
 from support.partner import skewed
 from support.waiting import wait_for
@@ -31,12 +31,6 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield scene
 
 
-def operator_of(scene: Scene) -> ClockedOperator:
-    (process,) = scene.started
-    assert isinstance(process, ClockedOperator)
-    return process
-
-
 def pins(scene: Scene) -> dict[str, int]:
     """When each pin was made."""
     return {
@@ -48,7 +42,7 @@ def pins(scene: Scene) -> dict[str, int]:
 def test_renewals_that_are_due_while_the_api_server_is_away_are_made_when_it_is_back(
     cluster: Cluster, scene: Scene
 ) -> None:
-    operator = operator_of(scene)
+    operator = clocked_operator(scene)
     before = pins(scene)
     ahead = int(WINDOW * 0.76)
     for name in NAMES:
@@ -89,7 +83,7 @@ def test_renewals_that_are_due_while_the_api_server_is_away_are_made_when_it_is_
 
 
 def test_a_frozen_api_server_is_waited_for(cluster: Cluster, scene: Scene) -> None:
-    operator = operator_of(scene)
+    operator = clocked_operator(scene)
     holder = scene.get(LEASES, "bilateral")["spec"]["holderIdentity"]
     cluster.pause()
     try:

@@ -7,19 +7,18 @@ names a key without its Secret. And a stop that is asked for is graceful, also w
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bilateral.protocol.keys import SigningKey
+from cluster.mortal import MortalOperator
 from cluster.scene import DOMAINS, LEASES, PEERS, SECRETS, Object, Scene, open_scene
 from support.partner import silent
 from support.waiting import wait_for
 from testbed.cluster import Cluster
-from testbed.locations import TESTS
-from testbed.operator import OperatorProcess, OperatorSettings
+from testbed.operator import OperatorProcess
 from testbed.processes import wait_ended
 
 NAMES = [f"peer-{number}" for number in range(20)]
@@ -35,18 +34,6 @@ WRITES = [
     (13, "before"),
 ]
 MOMENTS = 8
-
-
-class MortalOperator(OperatorProcess):
-    """An operator that ends itself at a chosen write."""
-
-    def __init__(self, settings: OperatorSettings, directory: Path) -> None:
-        super().__init__(settings, directory)
-        self.die_at(10**9, "after")
-
-    def die_at(self, count: int, when: str) -> None:
-        """Choose the write for the next start."""
-        self.program = (sys.executable, TESTS / "support" / "mortal_operator.py", str(count), when)
 
 
 @pytest.fixture

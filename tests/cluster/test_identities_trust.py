@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bilateral.pki.authority import Authority, generate_authority
+from bilateral.pki.authority import Authority
 from bilateral.pki.directory import NOBODY_PEM
 from bilateral.pki.identities import generate_identity_key, issue_identity
 from bilateral.pki.introductions import issue_introduction
@@ -19,8 +19,9 @@ from bilateral.pki.pem import private_key_pem
 from bilateral.pki.services import Service
 from bilateral.pki.slugs import build_slug
 from bilateral.resources.times import parse_time
+from cluster.authorities import make_authority
 from cluster.clocked import ClockedOperator
-from cluster.scene import API, DOMAINS, IDENTITIES, INTRODUCTIONS, PEERS, SECRETS, Object, Scene, open_scene
+from cluster.scene import DOMAINS, IDENTITIES, INTRODUCTIONS, PEERS, SECRETS, Object, Scene, open_scene
 from cluster.test_identities import files, issued, ready, settle, written
 from support.waiting import wait_for
 from testbed.cluster import Cluster
@@ -35,15 +36,9 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with open_scene(cluster, tmp_path_factory.mktemp("identities-trust")) as scene:
         scene.operator("--identity=replica-0")
         scene.add_domain()
-        add_partner(scene, "org-b")
+        scene.add_partner("org-b")
         wait_for(lambda: scene.find(SECRETS, "org-a-authority"), "the authority's own list")
         yield scene
-
-
-def add_partner(scene: Scene, name: str, authority: Authority | None = None) -> None:
-    pem = (authority or scene.partners.authority).certificate_pem.decode()
-    scene.add_peer(name, certificateAuthorities={"mode": "Pinned", "pems": [pem]})
-    scene.wait_ready(name)
 
 
 def introduce(
@@ -65,24 +60,12 @@ def introduce(
         now(),
     )
     accept = {"identity": identity, "introduction": introduction.to_json(), **(how or {"peer": "org-b"})}
-    body: Object = {
-        "apiVersion": API,
-        "kind": "Introduction",
-        "metadata": {"name": name},
-        "spec": {"accept": accept},
-    }
-    scene.create(INTRODUCTIONS, body)
+    scene.add(INTRODUCTIONS, name, accept=accept)
     return introduction.serial
 
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def make_authority(name: str) -> Authority:
-    return generate_authority(
-        Subject(common_name=name), algorithm="ECDSAP256", validity_seconds=MONTH, now=now()
-    )
 
 
 def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> None:
@@ -174,7 +157,7 @@ def test_a_server_admits_our_own_and_the_named_partners_parties(scene: Scene, tm
         shake_hands(
             server, context(directory, ssl.Purpose.SERVER_AUTH, client, mounted["ca.crt"]), "served.test"
         )
-    stranger = party(make_authority("Stranger CA"), "stranger")
+    stranger = party(make_authority("Stranger CA", days=60), "stranger")
     refused = context(tmp_path / "stranger", ssl.Purpose.SERVER_AUTH, stranger, mounted["ca.crt"])
     with pytest.raises(ssl.SSLError):
         shake_hands(server, refused, "served.test")
@@ -182,8 +165,8 @@ def test_a_server_admits_our_own_and_the_named_partners_parties(scene: Scene, tm
 
 @pytest.mark.parametrize("how", ["suspended", "deleted"])
 def test_a_partner_that_ends_leaves_chains_services_and_clients(scene: Scene, how: str) -> None:
-    signer, peer, name = make_authority(f"{how} CA"), f"peer-{how}", f"of-{how}"
-    add_partner(scene, peer, signer)
+    signer, peer, name = make_authority(f"{how} CA", days=60), f"peer-{how}", f"of-{how}"
+    scene.add_partner(peer, signer)
     scene.add_identity(name, clients=[peer])
     ready(scene, name)
     introduce(scene, name, f"{name}-intro", signer=signer, alias=f"api-{how}", peer=peer)
@@ -205,7 +188,7 @@ def test_a_partner_that_ends_leaves_chains_services_and_clients(scene: Scene, ho
 
 
 def test_an_introduction_by_a_fingerprint_that_a_person_gave(scene: Scene) -> None:
-    signer = make_authority("Given CA")
+    signer = make_authority("Given CA", days=60)
     scene.add_identity("given")
     ready(scene, "given")
     introduce(
@@ -223,7 +206,7 @@ def test_an_introduction_by_a_fingerprint_that_a_person_gave(scene: Scene) -> No
 def test_what_nobody_pinned_opens_nothing(scene: Scene) -> None:
     scene.add_identity("fooled")
     ready(scene, "fooled")
-    introduce(scene, "fooled", "fooled-intro", signer=make_authority("Evil CA"), alias="evil")
+    introduce(scene, "fooled", "fooled-intro", signer=make_authority("Evil CA", days=60), alias="evil")
     scene.wait(INTRODUCTIONS, "fooled-intro", "AuthorityNotPinned", status="False")
     settle(scene, "fooled", "after the introduction")
     assert files(scene, "fooled", "id-chains") == {}
@@ -316,7 +299,7 @@ def test_a_renewal_is_due_at_two_thirds_and_costs_three_writes(clocked: Scene) -
 
 
 def test_a_chain_ends_at_its_second_after_a_restart_too(clocked: Scene) -> None:
-    add_partner(clocked, "org-b")
+    clocked.add_partner("org-b")
     clocked.add_identity("chained", validitySeconds=31_536_000)
     ready(clocked, "chained")
     text = issue_introduction(
@@ -324,15 +307,7 @@ def test_a_chain_ends_at_its_second_after_a_restart_too(clocked: Scene) -> None:
     )
     fingerprint = clocked.partners.authority.fingerprint
     accept = {"identity": "chained", "introduction": text.to_json(), "authorityFingerprint": fingerprint}
-    clocked.create(
-        INTRODUCTIONS,
-        {
-            "apiVersion": API,
-            "kind": "Introduction",
-            "metadata": {"name": "short"},
-            "spec": {"accept": accept},
-        },
-    )
+    clocked.add(INTRODUCTIONS, "short", accept=accept)
     wait_for(lambda: files(clocked, "chained", "id-chains"), "the chain")
     end = text.not_after.timestamp()
     set_clock(clocked, end - 20)

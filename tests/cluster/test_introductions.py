@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,51 +17,44 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from bilateral.pki.authority import Authority, generate_authority
 from bilateral.pki.introductions import Introduction as Document
 from bilateral.pki.introductions import issue_introduction, parse_introduction
-from bilateral.pki.names import Subject
 from bilateral.pki.pem import BACKDATE
-from bilateral.pki.revocations import parse_revocation_list
-from bilateral.pki.services import Service
 from bilateral.pki.slugs import build_slug
-from bilateral.reconcile.issued import IssuedEntry, parse_shard
-from cluster.clocked import ClockedOperator
+from cluster.introductions import (
+    CLIENT,
+    CSR,
+    DAY,
+    HOUR,
+    KEY,
+    ORG_B,
+    SERVICE,
+    accept,
+    aliases,
+    approve,
+    authority,
+    chains,
+    document,
+    furnish,
+    introduce,
+    issue,
+    own_certificate,
+    recorded,
+    withdrawn,
+)
 from cluster.scene import (
-    API,
     DOMAINS,
     IDENTITIES,
     INTRODUCTIONS,
     PEERS,
     SECRETS,
-    Object,
     Scene,
     condition_of,
     open_scene,
 )
-from cluster.test_faults_process import MortalOperator
-from support.partner import hanging_up, honest
 from support.waiting import wait_for
 from testbed.cluster import Cluster
 from unit.pki.material import certificate, request
-
-CLIENT = "client1"
-HOUR, DAY = 3600, 86_400
-KEY = ec.generate_private_key(ec.SECP256R1())
-CSR = request(KEY).decode()
-SERVICE = Service("org2-api", "https://api.org2.example:9443")
-
-
-def authority(name: str = "Org B CA", days: int = 365) -> Authority:
-    return generate_authority(
-        Subject(organization="Org B", common_name=name),
-        algorithm="ECDSAP256",
-        validity_seconds=days * DAY,
-        now=datetime.now(UTC) - timedelta(days=2),
-    )
-
-
-ORG_B = authority()
 
 
 @pytest.fixture(scope="module")
@@ -71,83 +63,6 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with open_scene(cluster, tmp_path_factory.mktemp("introductions")) as scene:
         furnish(scene)
         yield scene
-
-
-def furnish(scene: Scene) -> None:
-    operator = scene.operator("--identity=replica-0", make=ClockedOperator)
-    scene.add_domain(url=operator.url)
-    scene.add_identity(CLIENT)
-    add_partner(scene, "org-b")
-    scene.wait(IDENTITIES, CLIENT, "Ready", status="True")
-
-
-def add_partner(scene: Scene, name: str) -> None:
-    pem = ORG_B.certificate_pem.decode()
-    scene.add_peer(name, certificateAuthorities={"mode": "Pinned", "pems": [pem]})
-    scene.wait_ready(name)
-
-
-def create(scene: Scene, name: str, **spec: Any) -> None:
-    body = {"apiVersion": API, "kind": "Introduction", "metadata": {"name": name}, "spec": spec}
-    scene.create(INTRODUCTIONS, body)
-
-
-def issue(scene: Scene, name: str, **issue: Any) -> None:
-    create(scene, name, issue={"trustDomain": "org-a", "subject": CSR, "approval": "Approved", **issue})
-
-
-def accept(scene: Scene, name: str, text: str | None = None, **accept: Any) -> None:
-    whole: Object = {"identity": CLIENT, **accept}
-    if text is not None:
-        whole["introduction"] = text
-    if "authorityFingerprint" not in whole:
-        whole.setdefault("peer", "org-b")
-    create(scene, name, accept=whole)
-
-
-def approve(scene: Scene, name: str, approval: str) -> None:
-    scene.patch(INTRODUCTIONS, name, {"spec": {"issue": {"approval": approval}}})
-
-
-def document(scene: Scene, name: str) -> Document:
-    text = scene.get(INTRODUCTIONS, name)["status"]["introduction"]
-    found = parse_introduction(text)
-    assert found.to_json() == text
-    return found
-
-
-def recorded(scene: Scene, name: str) -> list[IssuedEntry]:
-    entries = parse_shard((scene.secret("org-a-issued") or {}).get("issued.jsonl", b"")).entries
-    return [each for each in entries if (each.owner.kind, each.owner.name) == ("Introduction", name)]
-
-
-def withdrawn(scene: Scene) -> set[int]:
-    pem = scene.get(DOMAINS, "org-a")["status"]["certificateAuthority"]["certificate"]
-    data = (scene.secret("org-a-authority") or {}).get("self.crl")
-    if data is None:
-        return set()
-    return set(parse_revocation_list(data, x509.load_pem_x509_certificate(pem.encode())).entries)
-
-
-def own_certificate(scene: Scene) -> bytes:
-    return (scene.secret(f"{CLIENT}-identity") or {})["tls.crt"]
-
-
-def chains(scene: Scene) -> dict[str, bytes]:
-    return scene.secret(f"{CLIENT}-id-chains") or {}
-
-
-def aliases(scene: Scene) -> set[str]:
-    names = scene.secret(f"{CLIENT}-known-servers") or {}
-    return {name.removesuffix(".yaml") for name in names if name.endswith(".yaml")}
-
-
-def introduce(scene: Scene, signer: Authority = ORG_B, **changes: Any) -> str:
-    """What an organisation's authority signs for our identity."""
-    named: dict[str, Any] = {"services": (), "seconds": 5 * DAY, "now": datetime.now(UTC), **changes}
-    return issue_introduction(
-        signer, own_certificate(scene), named["services"], named["seconds"], named["now"]
-    ).to_json()
 
 
 # Issuing
@@ -258,7 +173,7 @@ def test_what_is_withdrawn_is_in_the_list(scene: Scene, way: str) -> None:
 
 
 def test_a_peers_suspension_and_end_withdraw_what_was_issued_for_it(scene: Scene) -> None:
-    add_partner(scene, "org-s")
+    scene.add_partner("org-s", ORG_B)
     issue(scene, "for-s", peer="org-s")
     scene.wait(INTRODUCTIONS, "for-s", "Ready", status="True")
     serial = document(scene, "for-s").certificate.serial_number
@@ -445,110 +360,3 @@ def test_one_for_an_identity_that_is_not_there_waits(scene: Scene) -> None:
     scene.add_identity("client2")
     scene.wait(INTRODUCTIONS, "early", "IdentityKeyMismatch", status="False")
     scene.delete(INTRODUCTIONS, "early")
-
-
-# The clock, and the end of the operator
-
-
-@pytest.fixture
-def own_scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A scene of one test's own: time that was once seen does not come back."""
-    with open_scene(cluster, tmp_path_factory.mktemp("introductions-clock")) as scene:
-        yield scene
-
-
-def test_at_the_second_of_the_end_it_leaves_the_pod(own_scene: Scene) -> None:
-    scene = own_scene
-    furnish(scene)
-    operator = scene.started[0]
-    assert isinstance(operator, ClockedOperator)
-    text = introduce(scene, seconds=2 * HOUR)
-    accept(scene, "ends", text)
-    issue(scene, "issued-ends", validitySeconds=2 * HOUR)
-    scene.wait(INTRODUCTIONS, "ends", "Ready", status="True")
-    scene.wait(INTRODUCTIONS, "issued-ends", "Ready", status="True")
-    name = f"{build_slug(ORG_B.certificate)}.crt"
-    wait_for(lambda: name in chains(scene), "the chain in the Secret")
-    ends = max(
-        int(parse_introduction(text).not_after.timestamp()),
-        int(document(scene, "issued-ends").not_after.timestamp()),
-    )
-    (entry,) = recorded(scene, "issued-ends")
-    serial = document(scene, "issued-ends").certificate.serial_number
-    assert entry.serial == serial
-    operator.set_clock(ends - 2 - time.time())
-    obj = scene.wait(INTRODUCTIONS, "ends", "IntroductionExpired", status="False")
-    wait_for(lambda: name not in chains(scene), "the chain out of the Secret")
-    over = datetime.fromisoformat(condition_of(obj, "Installed")["lastTransitionTime"])
-    assert over == parse_introduction(text).not_after + timedelta(seconds=1)
-    issued = scene.wait(INTRODUCTIONS, "issued-ends", "IntroductionExpired", status="False")
-    over = datetime.fromisoformat(condition_of(issued, "Issued")["lastTransitionTime"])
-    assert over == document(scene, "issued-ends").not_after + timedelta(seconds=1)
-    # What ended by itself is not withdrawn: no list grows for it, and its entry may leave the record.
-    assert [each for each in recorded(scene, "issued-ends") if each.withdrawn_at is not None] == []
-    assert serial not in withdrawn(scene)
-
-
-def test_a_stale_peer_gets_nothing_new_and_keeps_what_is_out(own_scene: Scene) -> None:
-    scene = own_scene
-    furnish(scene)
-    operator = scene.started[0]
-    assert isinstance(operator, ClockedOperator)
-    issue(scene, "before", peer="org-b")
-    accept(scene, "of-b", introduce(scene))
-    scene.wait(INTRODUCTIONS, "before", "Ready", status="True")
-    scene.wait(INTRODUCTIONS, "of-b", "Ready", status="True")
-    serial = document(scene, "before").certificate.serial_number
-    scene.behave("org-b", hanging_up)
-    operator.set_clock(13 * HOUR)
-    scene.wait(PEERS, "org-b", "PeerStale", status="False")
-    obj = scene.wait(INTRODUCTIONS, "before", "PeerStale", status="False")
-    assert condition_of(obj, "Issued")["status"] == "True"
-    assert document(scene, "before").certificate.serial_number == serial
-    scene.wait(INTRODUCTIONS, "of-b", "PeerStale", status="False")
-    wait_for(
-        lambda: f"{build_slug(ORG_B.certificate)}.crt" not in chains(scene), "the chain out of the Secret"
-    )
-    issue(scene, "after", peer="org-b")
-    scene.wait(INTRODUCTIONS, "after", "PeerStale", status="False")
-    assert recorded(scene, "after") == []
-    assert serial not in withdrawn(scene)
-    scene.behave("org-b", honest)
-
-
-def _wait_for_the_end(scene: Scene, operator: MortalOperator, name: str) -> None:
-    def is_over() -> bool:
-        status = scene.get(INTRODUCTIONS, name).get("status") or {}
-        return not operator.is_running() or "introduction" in status
-
-    wait_for(is_over, "the end of the operator, or of its work", seconds=30)
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_around_every_write_nothing_that_was_signed_is_unknown(own_scene: Scene, when: str) -> None:
-    """Killed at each write of an issuance in turn: what is shown is recorded, whatever else was lost."""
-    scene = own_scene
-    operator = scene.operator("--identity=replica-0", make=MortalOperator)
-    assert isinstance(operator, MortalOperator)
-    scene.add_domain(url=operator.url)
-    scene.wait(DOMAINS, "org-a", "Ready", status="True")
-    wait_for(lambda: "self.crl" in (scene.secret("org-a-authority") or {}), "the first list")
-    operator.stop()
-    for count in (1, 2, 3):
-        issue(scene, f"issued-{count}")
-        operator.die_at(count, when)
-        operator.start(wait=False)
-        _wait_for_the_end(scene, operator, f"issued-{count}")
-        operator.kill() if operator.is_running() else None
-    operator.die_at(10**9, when)
-    operator.start()
-    serials = set()
-    for count in (1, 2, 3):
-        scene.wait(INTRODUCTIONS, f"issued-{count}", "Ready", status="True")
-        serial = document(scene, f"issued-{count}").certificate.serial_number
-        assert serial in {each.serial for each in recorded(scene, f"issued-{count}")}
-        serials |= {each.serial for each in recorded(scene, f"issued-{count}")}
-    assert len(serials) > 3, "no kill fell between the record and the status"
-    for count in (1, 2, 3):
-        scene.delete(INTRODUCTIONS, f"issued-{count}")
-    wait_for(lambda: serials <= withdrawn(scene), "every number in the list, the lost ones too", seconds=20)

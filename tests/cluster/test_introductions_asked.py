@@ -30,7 +30,7 @@ from bilateral.protocol.introduction_request import (
 )
 from bilateral.protocol.keys import SigningKey
 from bilateral.reconcile.requested_introductions import MAX_PENDING
-from cluster.scene import API, INTRODUCTIONS, PEERS, SERVICES, Object
+from cluster.scene import INTRODUCTIONS, PEERS, SERVICES, Object
 from cluster.stage import Stage, open_stage
 from support.caller import Answer, Caller
 from support.waiting import wait_for
@@ -48,8 +48,7 @@ def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             ("theirs", "https://api.org-x.example", "first"),
         ):
             spec = {"url": url} if peer is None else {"url": url, "peer": peer}
-            body = {"apiVersion": API, "kind": "TrustedService", "metadata": {"name": alias}, "spec": spec}
-            stage.scene.create(SERVICES, body)
+            stage.scene.add(SERVICES, alias, **spec)
         stage.ready("first")
         yield stage
 
@@ -254,7 +253,7 @@ def test_hostile_signing_requests_never_reach_a_person(stage: Stage) -> None:
             "timestamp": sender.timestamp, "nonce": sender.nonce, "csr": signing_request(), "services": services,
             "validitySeconds": HOUR,
         }  # fmt: skip
-        signed = sign_document(body, stage.scene.partner("hostile").key)  # type: ignore[arg-type]
+        signed = sign_document(body, stage.scene.partner("hostile").key)  # type: ignore[arg-type]  # it is JSON
         refused(post(stage, json.dumps(signed).encode()), 400, "malformed-document")
     # Labels that only a service could not have.
     refused(ask(stage, "hostile", signing_request(), "-a"), 400, "malformed-document")

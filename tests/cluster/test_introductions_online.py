@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from bilateral.resources.times import parse_time
 from cluster.clocked import ClockedOperator
 from cluster.organisations import Pair, Side
 from cluster.scene import (
-    API,
     DOMAINS,
     IDENTITIES,
     INTRODUCTIONS,
@@ -61,7 +61,7 @@ def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         pair = Pair(*(open_side(stack, cluster, tmp_path_factory, name) for name in "ab"))
         pair.domains(DOMAIN)
         for side in (pair.a, pair.b):
-            wait_for(lambda side=side: side.scene.secret(f"{DOMAIN}-authority"), "the statement")  # type: ignore[misc]
+            wait_for(partial(side.scene.secret, f"{DOMAIN}-authority"), "the statement")
         for side, other in ((pair.a, pair.b), (pair.b, pair.a)):
             side.scene.add_peer(
                 PARTNER,
@@ -74,9 +74,7 @@ def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             side.ready(PARTNER)
             side.acknowledged(PARTNER)
             side.scene.wait(PEERS, PARTNER, "AuthoritiesAnnounced", kind="AuthoritiesKnown")
-        spec = {"alias": ALIAS, "url": URL}
-        body = {"apiVersion": API, "kind": "TrustedService", "metadata": {"name": ALIAS}, "spec": spec}
-        pair.b.scene.create(SERVICES, body)
+        pair.b.scene.add(SERVICES, ALIAS, alias=ALIAS, url=URL)
         yield pair
 
 
@@ -89,8 +87,7 @@ def ask(pair: Pair, name: str, **spec: Any) -> None:
 
 def request(pair: Pair, name: str, identity: str, **spec: Any) -> None:
     whole = {"identity": identity, "peer": PARTNER, "services": [ALIAS], "validitySeconds": LIFE, **spec}
-    body = {"apiVersion": API, "kind": "Introduction", "metadata": {"name": name}, "spec": {"request": whole}}
-    pair.a.scene.create(INTRODUCTIONS, body)
+    pair.a.scene.add(INTRODUCTIONS, name, request=whole)
 
 
 def requested(pair: Pair, name: str) -> list[Object]:

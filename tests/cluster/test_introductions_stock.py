@@ -17,8 +17,8 @@ import yaml
 from bilateral.client import Client
 from bilateral.pki.introductions import parse_introduction
 from bilateral.pki.names import rfc4514_name
+from cluster.person import Person
 from cluster.scene import DOMAINS, IDENTITIES, INTRODUCTIONS, Scene, open_scene
-from cluster.test_cli import Person
 from interop.stock import Stock
 from support.waiting import wait_for
 from testbed.cluster import Cluster

@@ -65,9 +65,8 @@ def test_what_the_operator_uses_is_what_it_is_granted(cluster: Cluster, tmp_path
             each.wait(PEERS, "partner", "AuthoritiesAnnounced", kind="AuthoritiesKnown")
             each.add_identity("client", "ours")
             each.wait(IDENTITIES, "client", "Ready", status="True")
-        scene.create(SERVICES, manifest("TrustedService", {"url": "https://api.example"}))
-        request = {"identity": "client", "peer": "partner"}
-        asker.create(INTRODUCTIONS, manifest("Introduction", {"request": request}))
+        scene.add(SERVICES, "one", url="https://api.example")
+        asker.add(INTRODUCTIONS, "one", request={"identity": "client", "peer": "partner"})
         asker.wait(INTRODUCTIONS, "one", "RequestPending", status="Unknown")
         for plural in (kind.PLURAL for kind in KINDS):
             name = scene.objects(plural)[0]["metadata"]["name"]

@@ -11,22 +11,26 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
-from cryptography import x509
 
-from bilateral.pki.entries import ServiceEntry, parse_entry
 from bilateral.pki.names import rfc4514_name
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import PeerCA, PinnedFingerprint, WebPKI
 from bilateral.resources.times import parse_time
 from cluster.clocked import ClockedOperator
-from cluster.scene import API, IDENTITIES, PEERS, SECRETS, SERVICES, Object, Scene, condition_of, open_scene
+from cluster.scene import IDENTITIES, PEERS, SECRETS, SERVICES, Object, Scene, condition_of, open_scene
+from cluster.services import (
+    CLIENT,
+    URL,
+    add_service,
+    authority_of,
+    entry,
+    files,
+    wait_bound,
+    wait_gone,
+)
 from support.waiting import wait_for
 from testbed.cluster import Cluster
 
-CLIENT = "client1"
-SERVERS = f"{CLIENT}-known-servers"
-URL = "https://api.org2.example:9443"
 LEAF = "SHA256:" + "1" * 64
 
 
@@ -45,45 +49,9 @@ def furnished(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield scene
 
 
-def authority_of(scene: Scene) -> x509.Certificate:
-    return scene.partners.authority.certificate
-
-
-def add_partner(scene: Scene, name: str, **spec: Any) -> None:
-    """A partner whose authority a person installed."""
-    pem = scene.partners.authority.certificate_pem.decode()
-    scene.add_peer(name, certificateAuthorities={"mode": "Pinned", "pems": [pem]}, **spec)
-    scene.wait_ready(name)
-
-
-def add_service(scene: Scene, name: str, peer: str | None = None, **spec: Any) -> None:
-    whole: Object = {"url": URL, **({} if peer is None else {"peer": peer}), **spec}
-    scene.create(
-        SERVICES, {"apiVersion": API, "kind": "TrustedService", "metadata": {"name": name}, "spec": whole}
-    )
-
-
-def files(scene: Scene, secret: str = SERVERS) -> dict[str, bytes]:
-    return scene.secret(secret) or {}
-
-
-def entry(scene: Scene, alias: str, secret: str = SERVERS) -> ServiceEntry | None:
-    """The service as a pod reads it, or None."""
-    data = files(scene, secret).get(f"{alias}.yaml")
-    return None if data is None else parse_entry(alias, yaml.safe_load(data))
-
-
-def wait_bound(scene: Scene, alias: str) -> ServiceEntry:
-    return wait_for(lambda: entry(scene, alias), f"{alias} in {SERVERS}")
-
-
-def wait_gone(scene: Scene, alias: str) -> None:
-    wait_for(lambda: entry(scene, alias) is None, f"{alias} out of {SERVERS}")
-
-
 def ready_pair(scene: Scene, name: str, partner: str, **spec: Any) -> None:
     """A fresh partner and a service of it, bound."""
-    add_partner(scene, partner)
+    scene.add_partner(partner)
     add_service(scene, name, partner, **spec)
     scene.wait(SERVICES, name, "VerifierResolved", status="True", kind="VerifierResolved")
     wait_bound(scene, name)
@@ -130,7 +98,7 @@ def test_a_deleted_partners_service_leaves_and_is_never_webpki(scene: Scene) -> 
     wait_gone(scene, "left")
     service = scene.wait(SERVICES, "left", "PeerNotFound", status="False")
     assert "verifier" not in service["status"]
-    add_partner(scene, "leaver")
+    scene.add_partner("leaver")
     wait_bound(scene, "left")
 
 
@@ -154,7 +122,7 @@ def test_changed_anchors_take_the_service_away(scene: Scene) -> None:
 
 
 def test_two_peers_with_one_credential_lose_both_services(scene: Scene) -> None:
-    add_partner(scene, "twin-1", fingerprints=[LEAF])
+    scene.add_partner("twin-1", fingerprints=[LEAF])
     add_service(scene, "shared", "twin-1")
     assert wait_bound(scene, "shared").verifier is not None
     scene.add_peer("twin-2", fingerprints=[LEAF])

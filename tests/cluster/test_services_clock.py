@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from bilateral.resources.times import parse_time
-from cluster.clocked import ClockedOperator
+from cluster.clocked import ClockedOperator, clocked_operator
 from cluster.scene import IDENTITIES, PEERS, SERVICES, Scene, condition_of, open_scene
-from cluster.test_services import CLIENT, add_partner, add_service, entry, wait_bound, wait_gone
+from cluster.services import CLIENT, add_service, entry, wait_bound, wait_gone
 from support.partner import skewed
 from support.waiting import wait_for
 from testbed.cluster import Cluster
@@ -30,15 +30,9 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield scene
 
 
-def operator_of(scene: Scene) -> ClockedOperator:
-    (process,) = scene.started
-    assert isinstance(process, ClockedOperator)
-    return process
-
-
 def test_at_the_second_of_the_deadline_the_service_leaves_the_pod(scene: Scene) -> None:
-    add_partner(scene, "org-b")
-    add_partner(scene, "kept", onStale="Retain")
+    scene.add_partner("org-b")
+    scene.add_partner("kept", onStale="Retain")
     add_service(scene, "api", "org-b")
     add_service(scene, "retained", "kept")
     add_service(scene, "public")
@@ -49,7 +43,7 @@ def test_at_the_second_of_the_deadline_the_service_leaves_the_pod(scene: Scene) 
     due = max(
         parse_time(scene.get(PEERS, name)["status"]["pin"]["rotationDue"]) for name in ("org-b", "kept")
     )
-    operator_of(scene).set_clock(due - 2 - time.time())
+    clocked_operator(scene).set_clock(due - 2 - time.time())
     wait_gone(scene, "api")
     service = scene.wait(SERVICES, "api", "PeerStale", status="False")
     deadline = scene.get(PEERS, "org-b")["status"]["pin"]["rotationDue"]
@@ -63,11 +57,11 @@ def test_at_the_second_of_the_deadline_the_service_leaves_the_pod(scene: Scene) 
 
 
 def test_after_a_restart_past_the_deadline_the_service_leaves_first_thing(scene: Scene) -> None:
-    add_partner(scene, "org-b")
+    scene.add_partner("org-b")
     add_service(scene, "api", "org-b")
     wait_bound(scene, "api")
     scene.silence("org-b")
-    operator = operator_of(scene)
+    operator = clocked_operator(scene)
     operator.stop()
     operator.set_clock(13 * HOUR)
     operator.start()
@@ -76,13 +70,13 @@ def test_after_a_restart_past_the_deadline_the_service_leaves_first_thing(scene:
 
 
 def test_while_the_clock_is_behind_nothing_of_a_partner_counts(scene: Scene) -> None:
-    add_partner(scene, "org-b")
+    scene.add_partner("org-b")
     add_service(scene, "api", "org-b")
     add_service(scene, "public")
     wait_bound(scene, "api")
-    operator_of(scene).set_clock(-HOUR)
+    clocked_operator(scene).set_clock(-HOUR)
     scene.wait(SERVICES, "api", "ClockRegressed", status="False")
     wait_gone(scene, "api")
-    operator_of(scene).set_clock(0)
+    clocked_operator(scene).set_clock(0)
     wait_bound(scene, "api")
     wait_for(lambda: entry(scene, "public"), "the other service")

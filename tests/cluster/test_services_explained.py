@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +16,12 @@ from bilateral.pki.names import rfc4514_name
 from bilateral.pki.services import Service
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.subjects import parse_subject
-from cluster.scene import API, IDENTITIES, INTRODUCTIONS, PEERS, SECRETS, SERVICES, Scene, open_scene
-from cluster.test_services import add_partner, add_service, authority_of, entry, wait_bound, wait_gone
+from cluster.person import Person
+from cluster.scene import IDENTITIES, INTRODUCTIONS, PEERS, SECRETS, SERVICES, Scene, open_scene
+from cluster.services import add_service, authority_of, entry, wait_bound, wait_gone
 from support.waiting import wait_for
 from testbed.cluster import Cluster
 
-BILATERAL = Path(sys.executable).parent / "bilateral"
 CARRIED = "carried"
 
 
@@ -35,7 +34,7 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for name in ("client1", "client2"):
             scene.add_identity(name)
             scene.wait(IDENTITIES, name, "Ready", status="True")
-        add_partner(scene, "org-b")
+        scene.add_partner("org-b")
         add_service(scene, "api", "org-b")
         wait_bound(scene, "api")
         introduce(scene, "client1")
@@ -53,23 +52,14 @@ def introduce(scene: Scene, identity: str) -> None:
         datetime.now(UTC),
     )
     accept = {"identity": identity, "peer": "org-b", "introduction": document.to_json()}
-    body = {"apiVersion": API, "kind": "Introduction", "metadata": {"name": identity}}
-    scene.create(INTRODUCTIONS, {**body, "spec": {"accept": accept}})
+    scene.add(INTRODUCTIONS, identity, accept=accept)
     scene.wait(INTRODUCTIONS, identity, "Ready", status="True")
     wait_for(lambda: scene.secret(f"{identity}-id-chains"), "the chain")
 
 
 def run(scene: Scene, *arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [BILATERAL, "service", "explain", *arguments, "-n", scene.namespace]
-    done = subprocess.run(
-        [str(part) for part in (*command, "--kubeconfig", kubeconfig or scene.cluster.kubeconfig)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+    person = Person(scene.cluster, scene.namespace, kubeconfig or scene.cluster.kubeconfig)
+    return person.run("service", "explain", *arguments)
 
 
 def explain(scene: Scene, *arguments: str, kubeconfig: Path | None = None) -> tuple[int, dict[str, Any]]:
@@ -146,7 +136,7 @@ def test_with_the_rights_to_look_and_not_at_secrets(scene: Scene) -> None:
 
 
 def test_refused_with_the_reason_and_the_next_step(scene: Scene) -> None:
-    add_partner(scene, "paused")
+    scene.add_partner("paused")
     add_service(scene, "later-refused", "paused")
     wait_bound(scene, "later-refused")
     scene.patch(PEERS, "paused", {"spec": {"state": "Suspended"}})

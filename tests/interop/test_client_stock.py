@@ -6,16 +6,11 @@ latter for the stock program by way of ``bilateral layout``.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import ssl
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pytest
 from certified.cert import Certified
 
@@ -25,7 +20,6 @@ from bilateral.client import (
     NoUsableChain,
     RefusedByServer,
     ServiceNotFound,
-    peer_identity,
     server_ssl_context,
     service_url,
     ssl_context,
@@ -34,15 +28,12 @@ from bilateral.client.layout import write_layout
 from bilateral.pki.introductions import issue_introduction, parse_introduction
 from bilateral.pki.services import Service
 from bilateral.pki.verifiers import PeerCA
+from interop.calls import CALLS, REFUSED, in_thread
 from interop.stock import Stock, caller_of
-from support.waiting import wait_for
 from unit.client.pod import DAY, Organisation, Pod, make_organisation
 from unit.client.serving import environment
 
 pytestmark = pytest.mark.interop
-
-REFUSED = (httpx.ReadError, httpx.RemoteProtocolError)
-SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -159,34 +150,6 @@ def test_our_context_serves_a_stock_directory_to_stock_clients(client1: Stock, o
 # --- stock clients, our server ----------------------------------------------------------------------------
 
 
-def call_httpx(directory: Path) -> str:
-    with Certified(directory).Client("https://org-b-api") as http:
-        return str(http.get("/").text)
-
-
-def call_httpx_asynchronously(directory: Path) -> str:
-    async def call() -> str:
-        async with Certified(directory).AsyncClient("https://org-b-api") as http:
-            return str((await http.get("/")).text)
-
-    return asyncio.run(call())
-
-
-def call_aiohttp(directory: Path) -> str:
-    async def call() -> str:
-        async with Certified(directory).ClientSession("https://org-b-api") as http, http.get("/") as answer:
-            return str(await answer.text())
-
-    return asyncio.run(call())
-
-
-CALLS = [
-    pytest.param(call_httpx, id="Client"),
-    pytest.param(call_httpx_asynchronously, id="AsyncClient"),
-    pytest.param(call_aiohttp, id="ClientSession"),
-]
-
-
 @pytest.mark.parametrize("call", CALLS)
 def test_stock_clients_are_known_to_our_server_after_an_introduction_only(
     call: Callable[[Path], str], client1: Stock, server: Pod, org_b: Organisation
@@ -262,51 +225,3 @@ async def test_a_context_of_ours_carries_aiohttp(org2: Stock, org2_api: int, cli
     connector = aiohttp.TCPConnector(ssl=ssl_context("org2-api", config=client1.path))
     async with aiohttp.ClientSession(url, connector=connector) as http, http.get("/") as answer:
         assert caller_of(await answer.text())["subject"] == "commonName=Client One"
-
-
-# --- plumbing ---------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def in_thread(context: ssl.SSLContext) -> Iterator[int]:
-    """Serve "authority subject" of each caller from an asyncio server in a thread of its own."""
-    ports: list[int] = []
-    loop = asyncio.new_event_loop()
-    ended = asyncio.Event()
-
-    async def serve() -> None:
-        async with _listening(context) as port:
-            ports.append(port)
-            await ended.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    try:
-        wait_for(lambda: ports, "the server listens")
-        yield ports[0]
-    finally:
-        loop.call_soon_threadsafe(ended.set)
-        thread.join(SECONDS)
-        loop.close()
-
-
-@contextlib.asynccontextmanager
-async def _listening(context: ssl.SSLContext) -> AsyncIterator[int]:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await reader.readuntil(b"\r\n\r\n"):
-                who = peer_identity(writer.get_extra_info("ssl_object"))
-                body = f"{who.authority} {who.subject}".encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.transport.abort()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()

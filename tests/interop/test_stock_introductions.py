@@ -144,7 +144,7 @@ def test_we_introduce_and_stock_writes_exactly_these_files(client1: Stock, algor
 def signing_request(files: dict[str, bytes]) -> bytes:
     key = load_pem_private_key(files["id.key"], None)
     builder = x509.CertificateSigningRequestBuilder().subject_name(certificate(files["id.crt"]).subject)
-    return builder.sign(key, None).public_bytes(Encoding.PEM)  # type: ignore[arg-type]
+    return builder.sign(key, None).public_bytes(Encoding.PEM)  # type: ignore[arg-type]  # an Ed25519 key
 
 
 def test_what_stock_would_write_outside_its_directory_we_refuse(client1: Stock, tmp_path: Path) -> None:

@@ -35,5 +35,5 @@ if __name__ == "__main__":
         """What the command calls, with the clock."""
         return run(settings, clock)
 
-    module.main = run_with_clock  # type: ignore[assignment]
+    module.main = run_with_clock  # type: ignore[assignment]  # the purpose
     main()

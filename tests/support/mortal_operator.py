@@ -36,7 +36,7 @@ def end_at(count: int, when: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
-    KubernetesAPI._send = send_or_end  # type: ignore[method-assign]
+    KubernetesAPI._send = send_or_end  # type: ignore[method-assign]  # the purpose
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main() -> int:
     try:
         _run(options)
     except TestBedError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command prints
         return 1
     except KeyboardInterrupt:
         return 130
@@ -50,22 +50,22 @@ def _run(options: argparse.Namespace) -> None:
     from testbed.postgresql import MISSING, install_postgresql
 
     if options.command == "build":
-        print(f"kubectl: {build_kubernetes().kubectl}\nhelm: {build_helm()}")  # noqa: T201
+        print(f"kubectl: {build_kubernetes().kubectl}\nhelm: {build_helm()}")  # noqa: T201 - a command prints
     elif options.command == "postgresql":
-        print(f"postgresql: {install_postgresql() or MISSING}")  # noqa: T201
+        print(f"postgresql: {install_postgresql() or MISSING}")  # noqa: T201 - a command prints
     elif options.command == "lint-chart":
-        print(lint_chart().strip())  # noqa: T201
+        print(lint_chart().strip())  # noqa: T201 - a command prints
     elif options.command == "up":
         started = time.monotonic()
         cluster = Cluster.start(options.directory, audit=options.audit, tied=False)
         if options.crds:
             cluster.install_crds()
         seconds = time.monotonic() - started
-        print(f"ready after {seconds:.1f} s: export KUBECONFIG={cluster.kubeconfig}")  # noqa: T201
-        print(f"its kubectl: {build_kubernetes().kubectl}")  # noqa: T201
+        print(f"ready after {seconds:.1f} s: export KUBECONFIG={cluster.kubeconfig}")  # noqa: T201 - a command prints
+        print(f"its kubectl: {build_kubernetes().kubectl}")  # noqa: T201 - a command prints
     else:
         found = stop_processes(options.directory)
-        print(f"{'ended the' if found else 'there is no'} cluster in {options.directory}")  # noqa: T201
+        print(f"{'ended the' if found else 'there is no'} cluster in {options.directory}")  # noqa: T201 - a command prints
 
 
 if __name__ == "__main__":

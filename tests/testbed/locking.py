@@ -23,6 +23,6 @@ def hold_lock(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("waiting for another build of the test bed to end ...", file=sys.stderr, flush=True)  # noqa: T201
+            print("waiting for another build of the test bed to end ...", file=sys.stderr, flush=True)  # noqa: T201 - a person waits
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield

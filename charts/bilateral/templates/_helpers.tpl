@@ -98,7 +98,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   verbs: [patch]
 - apiGroups: [bilateral.dev]
   resources: [introductions]
-  verbs: [create]
+  verbs: [create{{ if .Values.approvals.automatic }}, approve{{ end }}]
 {{- if .Values.policies.enabled }}
 - apiGroups: [bilateral.dev]
   resources: [federationpolicies]

@@ -12,7 +12,7 @@ from bilateral.client import ClientError, peer_identity, server_ssl_context
 class KnownCallers(H11Protocol):
     """Puts the caller into scope["extensions"]["bilateral.caller"], or answers 403."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TLS is TCP
         """Remember the connection, which the caller is asked of at each request."""
         super().connection_made(transport)
         connection, app = transport.get_extra_info("ssl_object"), self.app

@@ -22,6 +22,7 @@ from bilateral.cli.introductions import (
 )
 from bilateral.cli.invocation import Invocation, cluster_options, wait_option
 from bilateral.cli.output import Data, Format, format_option, render
+from bilateral.cli.reading import document_text
 from bilateral.pki.errors import InvalidIntroduction
 from bilateral.pki.introductions import Introduction as Document
 from bilateral.pki.introductions import parse_introduction
@@ -103,13 +104,7 @@ def _describe(cluster: Cluster, name: str, now: int) -> tuple[dict[str, Data], l
 
 def _document_of(cluster: Cluster, resource: Introduction) -> Document | None:
     """The document that an object holds or refers to; None where there is none that can be read."""
-    text: str | bytes | None = resource.status.introduction
-    accept = resource.spec.accept
-    if accept is not None:
-        text = accept.introduction
-        if accept.introduction_secret_ref is not None:
-            reference = accept.introduction_secret_ref
-            text = cluster.secret(reference.name).get(reference.key)
+    text = document_text(resource, cluster.secret)
     try:
         return None if text is None else parse_introduction(text)
     except InvalidIntroduction:

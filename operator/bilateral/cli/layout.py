@@ -34,8 +34,8 @@ def layout(source: str, target: str, *, watch: bool) -> None:
     Secrets mounted at the same paths. TARGET must be empty, or made by this command.
     """
     # Here, because the package brings an HTTP client, for which no other command should wait.
-    from bilateral.client.errors import LayoutInvalid  # noqa: PLC0415
-    from bilateral.client.layout import watch_layout, write_layout  # noqa: PLC0415
+    from bilateral.client.errors import LayoutInvalid  # noqa: PLC0415 - see above
+    from bilateral.client.layout import watch_layout, write_layout  # noqa: PLC0415 - see above
 
     try:
         if not watch:

@@ -53,7 +53,7 @@ def render(data: Data, output: str) -> str:
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines (PEM) as blocks, and lists indented as people write them."""
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML's signature
         super().increase_indent(flow, indentless=False)
 
 

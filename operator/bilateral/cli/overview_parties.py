@@ -131,9 +131,8 @@ def describe_introduction(obj: Object, now: int, keys: Mapping[tuple[str, str], 
     except InvalidResource as error:
         return invalid(Introduction, obj, error)
     spec, status = introduction.spec, introduction.status
-    issue, accept, request = spec.issue, spec.accept, spec.request
+    issue, accept, ours = spec.issue, spec.accept, spec.ours
     form = "issue" if issue is not None else "accept" if accept is not None else "request"
-    ours = accept or request
     peer = issue.peer if issue is not None else ours.peer if ours is not None else None
     identity = None if ours is None else ours.identity
     verdict = judge(introduction)

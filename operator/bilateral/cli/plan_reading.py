@@ -1,23 +1,21 @@
 """What a plan is made of, read with the caller's rights: nothing is written.
 
-Rules: an object that breaks a rule of its kind counts for nothing, and is passed over; what may not be read is
-named. Of Secrets only those are read that the operator made, and those that hold an introduction.
+Rules: those of :mod:`bilateral.cli.reading`. Of Secrets only those are read that the operator made, and those
+that hold an introduction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
 
 from bilateral.cli.cluster import Cluster, OwnedSecret
 from bilateral.cli.errors import AnswerNoError, InputError, NotPermittedError, NotThereError
+from bilateral.cli.reading import R, Reader
 from bilateral.cli.world import Objects, Removal
 from bilateral.pki.errors import PkiError
 from bilateral.pki.introductions import Introduction as Document
 from bilateral.pki.introductions import parse_introduction
 from bilateral.protocol.reasons import Reason
-from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.introduction import Introduction
 from bilateral.resources.kinds import KINDS
@@ -25,8 +23,6 @@ from bilateral.resources.meta import Resource
 from bilateral.resources.trustdomain import TrustDomain
 from bilateral.resources.trustedservice import TrustedService
 from bilateral.resources.workloadidentity import WorkloadIdentity
-
-R = TypeVar("R", bound=Resource)
 
 
 def find_kind(reference: str) -> tuple[type[Resource], str]:
@@ -85,59 +81,31 @@ def read_objects(cluster: Cluster) -> Objects:
     )
 
 
-@dataclass(slots=True)
-class _Reader:
-    cluster: Cluster
-    unseen: list[str] = field(default_factory=list)
-
+class _Reader(Reader):
     def list(self, kind: type[R]) -> dict[str, R]:
         """All objects of a kind that can be read and are not on their way out, by name."""
-        try:
-            found = self.cluster.list(kind.PLURAL)
-        except NotPermittedError:
-            self.unseen.append(kind.PLURAL)
-            return {}
-        read: dict[str, R] = {}
-        for obj in found:
-            try:
-                resource = kind.parse(obj)
-            except InvalidResource:
-                continue
-            if resource.metadata.deletion_timestamp is None:
-                read[resource.metadata.name] = resource
-        return read
+        return {
+            each.metadata.name: each
+            for each in self.objects(kind)
+            if each.metadata.deletion_timestamp is None
+        }
 
     def secrets(self) -> Mapping[str, OwnedSecret] | None:
         """The Secrets that the operator made; None where they may not be listed."""
         try:
             return {each.name: each for each in self.cluster.owned_secrets()}
         except NotPermittedError:
-            self.unseen.append("secrets")
+            self.note("secrets")
             return None
 
     def documents(self, introductions: Mapping[str, Introduction]) -> dict[str, Document]:
         """What other authorities signed, as far as it can be read."""
         found: dict[str, Document] = {}
         for name, introduction in introductions.items():
-            text = self._document(introduction)
+            text = self.document(introduction)
             try:
                 if text is not None:
                     found[name] = parse_introduction(text)
             except PkiError:
                 continue  # its own status says why
         return found
-
-    def _document(self, introduction: Introduction) -> str | bytes | None:
-        accept = introduction.spec.accept
-        if accept is None:
-            return introduction.status.introduction if introduction.spec.request is not None else None
-        reference = accept.introduction_secret_ref
-        if reference is None:
-            return accept.introduction
-        try:
-            return self.cluster.secret(reference.name).get(reference.key)
-        except NotThereError:
-            return None
-        except NotPermittedError:
-            self.unseen.append(f"secrets/{reference.name}")
-            return None

@@ -1,29 +1,25 @@
 """What the explanation of a service is made of, read with the caller's rights.
 
-Rules: what is not there and what may not be read are two things: the second is named and does not end the
-command. A Secret is read for the one file of the service; nothing else of it is kept.
+Rules: those of :mod:`bilateral.cli.reading`. A Secret is read for the one file of the service; nothing else of it
+is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
 
 from bilateral.cli.cluster import Cluster, Object
 from bilateral.cli.errors import NotPermittedError, NotThereError
 from bilateral.cli.explanation import Around, Explanation, explain, explain_introduced, may_see
+from bilateral.cli.reading import R, Reader
 from bilateral.pki.errors import InvalidIntroduction
 from bilateral.pki.introductions import parse_introduction
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer
 from bilateral.resources.introduction import Introduction
-from bilateral.resources.meta import Resource
 from bilateral.resources.trustdomain import TrustDomain
 from bilateral.resources.trustedservice import TrustedService
 from bilateral.resources.workloadidentity import WorkloadIdentity
-
-R = TypeVar("R", bound=Resource)
 
 MAX_SUGGESTED = 10
 
@@ -52,7 +48,7 @@ def read_explanation(cluster: Cluster, alias: str, identity: str | None, now: in
         )
     url, introduction, names = carried
     identities = [each for each in reader.identities(identity) if each.metadata.name in names]
-    form = introduction.spec.accept or introduction.spec.request
+    form = introduction.spec.ours
     around = reader.around(alias, None if form is None else form.peer, identities)
     return explain_introduced(alias, url, introduction, around, now)
 
@@ -74,13 +70,7 @@ def _claims(cluster: Cluster, alias: str) -> tuple[list[Object], set[str]]:
     return claims, aliases
 
 
-@dataclass(slots=True)
-class _Reader:
-    """Reads objects, and remembers what it may not read."""
-
-    cluster: Cluster
-    unseen: list[str] = field(default_factory=list)
-
+class _Reader(Reader):
     def around(self, alias: str, peer: str | None, identities: Sequence[WorkloadIdentity]) -> Around:
         """Read what stands around a service: its peer, and what its callers hold."""
         found = None if peer is None else self.get(FederationPeer, peer)
@@ -104,7 +94,7 @@ class _Reader:
         found: list[tuple[str, Introduction]] = []
         names: set[str] = set()
         for each in sorted(self.list(Introduction), key=_age):
-            form = each.spec.accept or each.spec.request
+            form = each.spec.ours
             url = None if form is None or identity not in (None, form.identity) else self._url(each, alias)
             if form is not None and url is not None:
                 found.append((url, each))
@@ -118,23 +108,12 @@ class _Reader:
         except (NotThereError, InvalidResource):
             return None
         except NotPermittedError:
-            self._note(f"{kind.PLURAL}/{name}")
+            self.note(f"{kind.PLURAL}/{name}")
             return None
 
     def list(self, kind: type[R]) -> list[R]:
         """All objects of a kind that can be read, by name."""
-        try:
-            objects = self.cluster.list(kind.PLURAL)
-        except NotPermittedError:
-            self._note(kind.PLURAL)
-            return []
-        found: list[R] = []
-        for obj in objects:
-            try:
-                found.append(kind.parse(obj))
-            except InvalidResource:
-                continue  # its own status says which rule it breaks
-        return sorted(found, key=lambda each: each.metadata.name)
+        return sorted(self.objects(kind), key=lambda each: each.metadata.name)
 
     def _files(self, alias: str, identities: Sequence[WorkloadIdentity]) -> dict[str, bytes | None]:
         files: dict[str, bytes | None] = {}
@@ -145,36 +124,17 @@ class _Reader:
             except NotThereError:
                 files[identity.metadata.name] = None
             except NotPermittedError:
-                self._note(f"secrets/{name}")
+                self.note(f"secrets/{name}")
         return files
 
     def _url(self, introduction: Introduction, alias: str) -> str | None:
         """Where an introduction says that an alias is, if it says so."""
-        text = self._document(introduction)
+        text = self.document(introduction)
         try:
             services = () if text is None else parse_introduction(text).services
         except InvalidIntroduction:
             return None
         return next((service.url for service in services if service.alias == alias), None)
-
-    def _document(self, introduction: Introduction) -> str | bytes | None:
-        accept = introduction.spec.accept
-        if accept is None:
-            return introduction.status.introduction
-        reference = accept.introduction_secret_ref
-        if reference is None:
-            return accept.introduction
-        try:
-            return self.cluster.secret(reference.name).get(reference.key)
-        except NotThereError:
-            return None
-        except NotPermittedError:
-            self._note(f"secrets/{reference.name}")
-            return None
-
-    def _note(self, what: str) -> None:
-        if what not in self.unseen:
-            self.unseen.append(what)
 
 
 def _age(introduction: Introduction) -> tuple[str, str]:

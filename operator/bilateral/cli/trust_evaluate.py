@@ -52,13 +52,15 @@ _EPILOG = """\b
 Examples:
   bilateral trust federation-policy evaluate --partner-id org-a --capability-file chain.json -n trust
   bilateral trust federation-policy evaluate --partner-id org-a --capability-file chain.json \\
-      --tool-server billing.org-b.internal --tool billing.read --parameter row_limit=100 --amount 5.00USD
+      --tool-server billing.org-b.internal --tool billing.read --parameter row_limit=100 \\
+      --amount 5.00USD
   bilateral trust federation-policy evaluate --partner-id org-a --capability-file chain.json \\
       --control-url https://ctl.org-b.example:8942 --control-token-file token \\
       --kernel-key ed25519:<64 hex digits> --receipt-file receipt.json
 
 \b
-Exit codes: 0 allowed; 3 denied; 1 there is no decision, or its receipt does not hold; 2 wrong usage or input.
+Exit codes: 0 allowed; 3 denied; 1 there is no decision, or its receipt does not hold; 2 wrong usage or
+input.
 """
 _RECEIPT_DEFECTS = (InvalidSignature, UnexpectedSigner, WeakKey, ParameterHashMismatch)
 

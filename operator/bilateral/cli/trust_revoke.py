@@ -34,8 +34,8 @@ Example:
       --control-url https://ctl.org-a.example:8942 --control-token-file token
 
 \b
-Exit codes: 0 revoked, and in the feed; 1 there is no such trust domain; 2 wrong usage or input; 3 the endpoint
-cannot be reached, is not ready or does not permit it: nothing, or everything, was revoked. Doing it again is safe.
+Exit codes: 0 revoked, and in the feed; 1 there is no such trust domain; 2 wrong usage or input;
+3 the endpoint cannot be reached, is not ready or does not permit it. Doing it again is safe.
 """
 
 

@@ -168,7 +168,7 @@ def _carried(world: World, removal: Removal) -> Iterator[LostCarried]:
 def _introductions(world: World, removal: Removal) -> Iterator[LostIntroduction]:
     for name, introduction in sorted(world.objects.introductions.items()):
         status, issue = introduction.status, introduction.spec.issue
-        form = introduction.spec.accept or introduction.spec.request
+        form = introduction.spec.ours
         effect: Effect | None = None
         if issue is not None and status.introduction is not None:
             if issue.trust_domain == removal.domain:

@@ -75,7 +75,7 @@ class World:
             self._claims.setdefault(service.alias, []).append(service)
         self._introductions: dict[str, list[Introduction]] = {}
         for introduction in sorted(objects.introductions.values(), key=_age):
-            form = introduction.spec.accept or introduction.spec.request
+            form = introduction.spec.ours
             if form is not None:
                 self._introductions.setdefault(form.identity, []).append(introduction)
         chains = (chain for each in objects.identities.values() for chain in each.status.chains)
@@ -106,7 +106,7 @@ class World:
 
     def is_installed(self, introduction: Introduction, removal: Removal) -> bool:
         """Whether what another authority signed is installed for an identity of ours, and stays so."""
-        form = introduction.spec.accept or introduction.spec.request
+        form = introduction.spec.ours
         ready = introduction.status.condition("Ready")
         return (
             form is not None
@@ -165,9 +165,7 @@ class World:
             for each in (one, other)
         ]
         said = [
-            None
-            if each is None
-            else (self.slug_of(each), self.carried(each).get(alias), (each.spec.accept or each.spec.request))
+            None if each is None else (self.slug_of(each), self.carried(each).get(alias), each.spec.ours)
             for each in found
         ]
         first, second = said
@@ -188,7 +186,7 @@ class World:
             )
             return tuple(dict.fromkeys(found))
         introduction = self.objects.introductions[name]
-        form = introduction.spec.accept or introduction.spec.request
+        form = introduction.spec.ours
         signer = self.slug_of(introduction)
         theirs = self.authorities_of(form.peer, removal) if form is not None and form.peer is not None else ()
         return tuple(dict.fromkeys((*theirs, *(() if signer is None else (signer,)))))

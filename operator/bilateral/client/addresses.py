@@ -7,7 +7,8 @@ under; at most :data:`MAX_KEPT` are.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import httpx
 
@@ -21,13 +22,29 @@ class Addresses:
         """Keep nothing yet."""
         self._kept: tuple[httpx.URL, dict[str, httpx.URL]] | None = None
 
-    def find(self, base: httpx.URL, url: httpx.URL | str) -> httpx.URL | str:
+    def build_request(
+        self,
+        client: httpx.Client | httpx.AsyncClient,
+        build: Callable[..., httpx.Request],
+        method: str,
+        url: httpx.URL | str,
+        options: Mapping[str, Any],
+    ) -> httpx.Request:
+        """Have ``build``, which is httpx's own, build a request of ``client``; its address is kept."""
+        base = client.base_url
+        known = self._find(base, url)
+        request = build(method, known, **options)
+        if known is url and not client.params and not options.get("params"):
+            self._keep(base, url, request.url)
+        return request
+
+    def _find(self, base: httpx.URL, url: httpx.URL | str) -> httpx.URL | str:
         """Return ``url`` as httpx made it absolute under ``base``, or as it came."""
         if self._kept is None or self._kept[0] is not base or not isinstance(url, str):
             return url
         return self._kept[1].get(url, url)
 
-    def keep(self, base: httpx.URL, url: httpx.URL | str, made: httpx.URL) -> None:
+    def _keep(self, base: httpx.URL, url: httpx.URL | str, made: httpx.URL) -> None:
         """Remember what httpx made of ``url``, with no parameters added."""
         if not isinstance(url, str):
             return

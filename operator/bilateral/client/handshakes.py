@@ -195,7 +195,7 @@ class LiveContext(ssl.SSLContext):
     def __init__(self, choose: Choose, *, server_side: bool, permit: Permit | None = None) -> None:
         """Take the arguments of ``__new__``, where everything is done."""
 
-    def set_alpn_protocols(self, alpn_protocols: Sequence[str]) -> None:  # type: ignore[override]
+    def set_alpn_protocols(self, alpn_protocols: Sequence[str]) -> None:  # type: ignore[override]  # any sequence
         """Offer these protocols in connections to come."""
         self._protocols = tuple(alpn_protocols)
 

@@ -53,11 +53,7 @@ class Client(httpx.Client):
         **options: Any,  # noqa: ANN401 - httpx's own
     ) -> httpx.Request:
         """Build a request, as httpx does."""
-        known = self._addresses.find(self.base_url, url)
-        request = super().build_request(method, known, **options)
-        if known is url and not self.params and not options.get("params"):
-            self._addresses.keep(self.base_url, url, request.url)
-        return request
+        return self._addresses.build_request(self, super().build_request, method, url, options)
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
         """Send a request, as httpx does."""
@@ -89,11 +85,7 @@ class AsyncClient(httpx.AsyncClient):
         **options: Any,  # noqa: ANN401 - httpx's own
     ) -> httpx.Request:
         """Build a request, as httpx does."""
-        known = self._addresses.find(self.base_url, url)
-        request = super().build_request(method, known, **options)
-        if known is url and not self.params and not options.get("params"):
-            self._addresses.keep(self.base_url, url, request.url)
-        return request
+        return self._addresses.build_request(self, super().build_request, method, url, options)
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
         """Send a request, as httpx does."""

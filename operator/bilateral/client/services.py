@@ -73,7 +73,7 @@ def load_yaml(data: bytes, file: str) -> object:
             getattr(event, "anchor", None) is not None for event in yaml.parse(data, Loader=_Loader)
         )
         # The safe loader, in C where there is one.
-        document: object = None if refers else yaml.load(data, Loader=_Loader)  # noqa: S506
+        document: object = None if refers else yaml.load(data, Loader=_Loader)  # noqa: S506 - a safe one
     except (yaml.YAMLError, ValueError, RecursionError):
         raise LayoutInvalid("malformed", file, "expected plain YAML, found something else") from None
     return document

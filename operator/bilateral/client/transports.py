@@ -148,7 +148,7 @@ class _Body(httpx.SyncByteStream):
     def close(self) -> None:
         leave, self._leave = self._leave, None
         try:
-            self._body.close()  # type: ignore[attr-defined]
+            self._body.close()  # type: ignore[attr-defined]  # httpcore's bodies have it, its types do not say so
         finally:
             if leave is not None:
                 leave()
@@ -172,7 +172,7 @@ class _AsyncBody(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         leave, self._leave = self._leave, None
         try:
-            await self._body.aclose()  # type: ignore[attr-defined]
+            await self._body.aclose()  # type: ignore[attr-defined]  # as above
         finally:
             if leave is not None:
                 await leave()

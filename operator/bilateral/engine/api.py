@@ -31,6 +31,8 @@ from kubernetes.aio.config import load_incluster_config, load_kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
 REQUEST_TIMEOUT_SECONDS = 15
+LARGE_BYTES = 64 * 1024
+"""From here on what a Secret holds is sent on a connection that ends with it: see ``_is_large``."""
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 REPLACE = "application/json-patch+json"
@@ -181,6 +183,8 @@ class KubernetesAPI:
         token = await authorization(self._configuration)
         if token is not None:
             headers["Authorization"] = token
+        if _is_large(body):
+            headers["Connection"] = "close"
         url = f"{self._configuration.host}{path}"
         if query:
             url = f"{url}?{urlencode(query)}"
@@ -195,6 +199,21 @@ class KubernetesAPI:
             found: Object = json.loads(data)
             return found
         raise _error_of(answer.status, method, answer.headers.get("Retry-After"))
+
+
+def _is_large(body: Object | list[Object] | None) -> bool:
+    """Whether a write carries a Secret such as a peer list.
+
+    OpenSSL's buffers keep the size of the largest body that went through them, for as long as the connection
+    lives: with 700 kB through each of 32, as a part of the peer lists has, that is 21 MiB.
+    """
+    members = body if isinstance(body, list) else [body or {}]
+    for member in members:
+        data = member.get("value" if isinstance(body, list) else "data")
+        texts = data.values() if isinstance(data, dict) else ()
+        if sum(len(text) for text in texts if isinstance(text, str)) > LARGE_BYTES:
+            return True
+    return False
 
 
 def _error_of(status: int, method: str, retry_after: str | None) -> APIError:

@@ -1,14 +1,15 @@
 """What the control endpoint does for its callers, whom the cluster's roles have let in.
 
 A policy is made and deleted with the operator's own rights, for a caller who has the same verb on the same kind:
-the API server judges the object as any other. Rules: a document is kept beside the object that was made from it, so
+the API server judges the object as any other. One that approves introductions in advance needs the caller's verb
+``approve`` on them as well, as at the API server. Rules: a document is kept beside the object that was made from it, so
 that it can be printed back as it was given; what is there already is not changed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bilateral.engine.api import AlreadyExists, APIError, Forbidden, Invalid, KubernetesAPI, NotFound, path_of
@@ -16,6 +17,7 @@ from bilateral.engine.cache import Cache, Index, Key, Kind
 from bilateral.engine.decisions import Decisions
 from bilateral.engine.log import Log
 from bilateral.engine.publishing import Feeds
+from bilateral.exchange.callers import Action, Reviewer
 from bilateral.exchange.control import MAX_BODY_BYTES, Call
 from bilateral.exchange.errors import Refusal
 from bilateral.ledger.errors import LedgerError
@@ -48,12 +50,14 @@ class Control:
         cache: Cache,
         decisions: Decisions,
         feeds: Feeds,
+        reviewer: Reviewer,
         namespaces: Sequence[str],
     ) -> None:
         self._api = api
         self._cache = cache
         self._decisions = decisions
         self._feeds = feeds
+        self._reviewer = reviewer
         self._namespaces = tuple(namespaces)
         self.ready = False
 
@@ -86,6 +90,9 @@ class Control:
             raise MalformedDocument("not-an-object")
         peer = given.pop("peer", None)
         document = read_document(given)
+        if approves_in_advance(document.spec):
+            action = Action("approve", Kind.INTRODUCTION.value, call.namespace)
+            await self._reviewer.authorize(call.caller, action)
         partner_id = read_text(document.spec.get("partnerId"), "partner-id")
         name = self._peer_of(call.namespace, partner_id) if peer is None else read_text(peer, "peer")
         body = {
@@ -160,6 +167,14 @@ class Control:
         if len(found) != 1:
             raise Refusal(Reason.POLICY_CONFLICT if found else Reason.PEER_NOT_FOUND)
         return found[0]
+
+
+def approves_in_advance(spec: Mapping[str, JSON]) -> bool:
+    """Whether a policy has our authority sign without a person, or under names of its own."""
+    terms = spec.get("introductions")
+    return isinstance(terms, dict) and (
+        terms.get("approval", "Manual") != "Manual" or bool(terms.get("dnsNames"))
+    )
 
 
 def _told(raw: dict[str, Any]) -> JSON:

@@ -7,6 +7,7 @@ queue. Every replica takes in everything; only the holder of the Lease works the
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -53,7 +54,7 @@ class Intake:
         """Take in one event of a watch (``event`` is None for an object of a list)."""
         self._metrics.watch_events.labels(kind.value).inc()
         metadata = obj["metadata"]
-        key = Key(kind, metadata["namespace"], metadata["name"])
+        key = Key(kind, sys.intern(metadata["namespace"]), metadata["name"])
         if event == DELETED:
             self._remove(key, metadata["uid"])
             return

@@ -23,6 +23,7 @@ from bilateral.engine.secrets import SecretWriter, view_of
 from bilateral.engine.terms import AUTHORITIES
 from bilateral.reconcile.issued import (
     ISSUED_KEY,
+    MAX_SHARD_BYTES,
     MAX_SHARDS,
     IssuedEntry,
     Owner,
@@ -52,7 +53,8 @@ class _Batch:
 class _Held:
     version: str | None
     shard: Shard
-    size: int
+    data: bytes
+    ours: bool = True
 
 
 class IssuedRecords:
@@ -80,10 +82,11 @@ class IssuedRecords:
                     del self._open[key]
                 batch.written = False  # also where the write ends in an error, for those who wait
                 shards = self._shards(domain)
-                batch.written = await self._write(
-                    domain,
-                    append([held.shard for held in shards], [held.size for held in shards], batch.entries),
-                )
+                sizes = [
+                    len(held.data) if held.ours or held is shards[-1] else MAX_SHARD_BYTES for held in shards
+                ]
+                changed = append([held.shard for held in shards], sizes, batch.entries)
+                batch.written = await self._write(domain, changed)
                 # An owner may have gone meanwhile: its deletion was looked at before there was an entry.
                 authorities = Key(AUTHORITIES, domain.metadata.namespace, domain.metadata.name)
                 self._queue.add(authorities, due=self._clock.monotonic() + LOOK_SECONDS)
@@ -125,10 +128,12 @@ class IssuedRecords:
             wanted = WrittenSecret(_shard_name(domain, number), {ISSUED_KEY: shard.to_bytes()})
             if not await self._secrets.write(domain, wanted):
                 return False
+            name = Key(Kind.SECRET, domain.metadata.namespace, wanted.name)
+            self._held[name] = _Held(None, shard, wanted.data[ISSUED_KEY])  # not to be parsed when it is read
         return True
 
     def _shards(self, domain: TrustDomain) -> list[_Held]:
-        """The shards in the cache; each version is parsed once."""
+        """The shards in the cache; each version is parsed once, and what was written here not at all."""
         found: list[_Held] = []
         while len(found) < MAX_SHARDS:
             key = Key(Kind.SECRET, domain.metadata.namespace, _shard_name(domain, len(found)))
@@ -142,7 +147,8 @@ class IssuedRecords:
                 view = None if raw is None else view_of(raw)
                 ours = view is not None and view.owner_uid == domain.metadata.uid
                 data = view.data.get(ISSUED_KEY, b"") if ours and view is not None else b""
-                held = self._held[key] = _Held(version, parse_shard(data), len(data))
+                shard = held.shard if held is not None and held.data == data else parse_shard(data)
+                held = self._held[key] = _Held(version, shard, data, ours)
             found.append(held)
         return found
 

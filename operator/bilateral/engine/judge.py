@@ -180,8 +180,9 @@ class Judge:
         listen = self._settings.control_listen
         if listen is None:
             return
-        control = Control(self._api, self._cache, decisions, feeds, self._settings.namespaces)
-        routes = build_control_routes(control, Callers(self._api, self._clock))
+        callers = Callers(self._api, self._clock)
+        control = Control(self._api, self._cache, decisions, feeds, callers, self._settings.namespaces)
+        routes = build_control_routes(control, callers)
         self.refresh_certificate()
         self._endpoint = Endpoint(
             routes,

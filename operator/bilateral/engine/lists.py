@@ -33,6 +33,7 @@ class PeerLists:
         self._secrets = secrets
         self._clock = clock
         self._lines: dict[Key, dict[str, PeerLine]] = {}
+        self._domains: dict[Key, Key] = {}  # one object for all its peers
         self._domain_of: dict[Key, Key] = {}
         self._looked_at: set[Key] = set()
         self._written_at: dict[Key, float] = {}
@@ -40,6 +41,7 @@ class PeerLists:
     def put(self, peer: Key, trust_domain: str, line: PeerLine) -> None:
         """Take what a look at a peer says into the lists of its TrustDomain."""
         domain = Key(LISTS, peer.namespace, trust_domain)
+        domain = self._domains.setdefault(domain, domain)
         lines = self._lines.setdefault(domain, {})
         before = lines.get(peer.name)
         self._domain_of[peer] = domain
@@ -66,6 +68,7 @@ class PeerLists:
     def clear(self) -> None:
         """Forget everything: another replica keeps the lists now."""
         self._lines.clear()
+        self._domains.clear()
         self._domain_of.clear()
         self._looked_at.clear()
         self._written_at.clear()

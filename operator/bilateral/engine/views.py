@@ -189,11 +189,12 @@ class Views:
         """What a TrustDomain's view is made of: its own version, its Secrets', and what rivals claim."""
         secrets = self._cache.find(Index.OWNED, key.namespace, key.kind, key.name)
         named = (Key(Kind.SECRET, *term) for term in self._cache.terms(key, Index.REFERS_TO_SECRET))
-        lists = f"{key.name}-peers"
+        kept_beside = (f"{key.name}-peers", f"{key.name}-issued")  # written often, and no part of the view
+        owned = (each for each in secrets if not each.name.startswith(kept_beside))
         versions = sorted(
             (each.name, self._cache.resource_version(each))
-            for each in {*secrets, *named}
-            if each in self._cache and not each.name.startswith(lists)
+            for each in {*owned, *named}
+            if each in self._cache
         )
         return (self._cache.epochs[Kind.TRUST_DOMAIN], self._guard.regressed, tuple(versions))
 

@@ -47,8 +47,8 @@ class VettedNetwork(httpcore.AsyncNetworkBackend):
         host: str,  # noqa: ARG002 - the name was resolved and vetted before
         port: int,
         timeout: float | None = None,  # noqa: ARG002, ASYNC109 - one deadline covers all attempts and TLS
-        local_address: str | None = None,  # noqa: ARG002
-        socket_options: Iterable[object] | None = None,  # noqa: ARG002
+        local_address: str | None = None,  # noqa: ARG002 - the signature is httpcore's
+        socket_options: Iterable[object] | None = None,  # noqa: ARG002 - as above
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first vetted address that answers, none taking more than its share of time."""
         loop = asyncio.get_running_loop()
@@ -139,13 +139,13 @@ class _Verified(httpcore.AsyncNetworkStream):
         der: bytes | None = connection.getpeercert(binary_form=True)
         return der
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109 - see connect_tcp
         try:
             return await self._reader.read(max_bytes)
         except OSError:
             raise httpcore.ReadError from None
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - see connect_tcp
         try:
             self._writer.write(buffer)
             await self._writer.drain()

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from bilateral.pki.errors import PkiError
@@ -78,7 +79,13 @@ def verify_dates(certificate: x509.Certificate, now: datetime, error: type[PkiEr
 
 
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Say whether ``issuer``'s key signed ``certificate`` under ``issuer``'s name, byte for byte."""
+    """Say whether ``issuer``'s key signed ``certificate`` under ``issuer``'s name, byte for byte.
+
+    The signature is the one part that is not signed itself: a count of unused bits in it (X.690 section 8.6)
+    could be another, and the certificate the same to everybody but its fingerprint. Signatures are whole octets.
+    """
+    if not certificate.public_bytes(Encoding.DER).endswith(b"\0" + certificate.signature):
+        return False
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):

@@ -51,7 +51,7 @@ from bilateral.protocol.errors import DocumentTooLarge, MalformedDocument, Proto
 from bilateral.protocol.keys import SigningKey
 from bilateral.protocol.numbers import SAFE_INTEGER_MAX
 from bilateral.reconcile.issued import IssuedEntry, authorities_in_use, revocations_of
-from bilateral.reconcile.outcome import SecretView, WrittenSecret
+from bilateral.reconcile.outcome import SecretView, WrittenSecret, next_after
 from bilateral.reconcile.trustdomain import TLS_CERTIFICATE, TLS_KEY
 from bilateral.resources.trustdomain import TrustDomain
 
@@ -334,8 +334,7 @@ def _next_look(
     for each in generations[1:]:
         ends = [entry.not_after for entry in view.entries if entry.authority == each.slug]
         moments.append(min(max(ends, default=each.not_after), each.not_after) + 1)
-    ahead = [moment for moment in moments if moment > now]
-    return min(ahead) if ahead else None
+    return next_after(now, moments)
 
 
 def _read_names(data: bytes) -> list[tuple[str, bytes]]:

@@ -27,7 +27,7 @@ from bilateral.reconcile.identity_material import Material
 from bilateral.reconcile.identity_outputs import Chain, Outputs, build_outputs, choose_chains
 from bilateral.reconcile.identity_status import Found, build_status
 from bilateral.reconcile.identity_view import IdentityView, Offer
-from bilateral.reconcile.outcome import SecretView, WrittenSecret
+from bilateral.reconcile.outcome import SecretView, WrittenSecret, next_after
 from bilateral.reconcile.services import Resolution, ResolvedService, merge_services, resolve_introduced
 from bilateral.resources.workloadidentity import RolloutTarget, WorkloadIdentity, WorkloadIdentityStatus
 
@@ -119,8 +119,7 @@ def finish_identity(
         moments.append(now + LOOK_AGAIN_SECONDS)
     if any(reason is not None for reason in done.rolled.values()):
         moments.append(now + ROLL_AGAIN_SECONDS)
-    ahead = [moment for moment in moments if moment > now]
-    return build_status(identity, found, now), min(ahead, default=None)
+    return build_status(identity, found, now), next_after(now, moments)
 
 
 def _judge(offers: Iterable[Offer], material: Material, now: int) -> _Judged:

@@ -14,6 +14,7 @@ from bilateral.pki.slugs import build_slug
 from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.identity_material import Material
 from bilateral.reconcile.identity_outputs import Chain
+from bilateral.reconcile.progress import progress
 from bilateral.reconcile.sentences import sentence
 from bilateral.resources.conditions import ConditionStatus, Wanted, build_conditions
 from bilateral.resources.workloadidentity import (
@@ -85,8 +86,10 @@ def _conditions(found: Found) -> dict[str, Wanted]:
         "Ready": ready,
         "IdentityIssued": _wanted(material.problem, material.hindrance or Reason.ISSUED, found.secrets),
         "OutputsWritten": _wanted(found.problem, refused or Reason.OUTPUTS_WRITTEN, found.secrets),
-        "Reconciling": _yes(ready.status is ConditionStatus.UNKNOWN, Reason.PROGRESSING),
-        "Stalled": _yes(ready.status is ConditionStatus.FALSE, Reason.NEEDS_ATTENTION),
+        **progress(
+            reconciling=ready.status is ConditionStatus.UNKNOWN,
+            stalled=ready.status is ConditionStatus.FALSE,
+        ),
     }
 
 
@@ -95,11 +98,6 @@ def _wanted(problem: Reason | None, good: Reason, secrets: tuple[str, ...]) -> W
         return Wanted(ConditionStatus.TRUE, good, sentence(good))
     status = ConditionStatus.UNKNOWN if problem in _WORKING else ConditionStatus.FALSE
     return Wanted(status, problem, sentence(problem, secrets))
-
-
-def _yes(holds: bool, reason: Reason) -> Wanted:
-    said = reason if holds else Reason.SETTLED
-    return Wanted(ConditionStatus.TRUE if holds else ConditionStatus.FALSE, said, sentence(said))
 
 
 def _chains(found: Found) -> tuple[ChainStatus, ...]:

@@ -35,7 +35,7 @@ from bilateral.reconcile.introduction_status import (
     holds,
     show,
 )
-from bilateral.reconcile.outcome import Finding
+from bilateral.reconcile.outcome import Finding, next_after
 from bilateral.reconcile.partners import Partner
 from bilateral.resources.conditions import Wanted
 from bilateral.resources.introduction import AcceptSpec
@@ -136,8 +136,7 @@ def _installed(
         now,
     )
     due = None if offer.partner is None else offer.partner.rotation_due
-    ahead = [moment for moment in (verdict.ends_at, due) if moment is not None and moment > now]
-    return IntroductionOutcome(status, next_at=min(ahead, default=None))
+    return IntroductionOutcome(status, next_at=next_after(now, (verdict.ends_at, due)))
 
 
 def _refused(

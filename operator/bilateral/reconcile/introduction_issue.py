@@ -60,7 +60,7 @@ from bilateral.reconcile.introduction_terms import (
     is_by_policy,
     refuse_subject,
 )
-from bilateral.reconcile.outcome import Finding
+from bilateral.reconcile.outcome import Finding, next_after
 from bilateral.reconcile.partners import Partner
 from bilateral.resources.conditions import Wanted
 from bilateral.resources.introduction import Approval, IssueSpec
@@ -292,10 +292,5 @@ def _shown(
 
 
 def _next_look(view: IssueView, held: Introduction | None, renewal: int | None, now: int) -> int | None:
-    moments = [renewal] if renewal is not None else []
-    if held is not None:
-        moments.append(int(held.not_after.timestamp()) + 1)
-    if view.partner is not None and view.partner.rotation_due is not None:
-        moments.append(view.partner.rotation_due)
-    ahead = [moment for moment in moments if moment > now]
-    return min(ahead) if ahead else None
+    end = None if held is None else int(held.not_after.timestamp()) + 1
+    return next_after(now, (renewal, end, None if view.partner is None else view.partner.rotation_due))

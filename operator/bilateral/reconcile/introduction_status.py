@@ -21,6 +21,7 @@ from bilateral.pki.subjects import Candidate
 from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.acceptances import Refused
 from bilateral.reconcile.outcome import Finding
+from bilateral.reconcile.progress import progress
 from bilateral.reconcile.sentences import sentence
 from bilateral.resources.conditions import ConditionStatus, Wanted, build_conditions
 from bilateral.resources.introduction import Introduction as IntroductionResource
@@ -31,8 +32,6 @@ READY = "Ready"
 APPROVED = "Approved"
 ISSUED = "Issued"
 INSTALLED = "Installed"
-RECONCILING = "Reconciling"
-STALLED = "Stalled"
 
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -175,8 +174,7 @@ def build_introduction_status(
     wanted = {
         READY: ready,
         **form,
-        RECONCILING: _flag(not good and not stalled, Reason.PROGRESSING),
-        STALLED: _flag(stalled, Reason.NEEDS_ATTENTION),
+        **progress(reconciling=not good and not stalled, stalled=stalled),
     }
     metadata = resource.metadata
     return IntroductionStatus(
@@ -191,8 +189,3 @@ def build_introduction_status(
         not_after=shown.not_after,
         renewal_time=shown.renewal_time,
     )
-
-
-def _flag(yes: bool, reason: Reason) -> Wanted:
-    said = reason if yes else Reason.SETTLED
-    return Wanted(_TRUE if yes else _FALSE, said, sentence(said))

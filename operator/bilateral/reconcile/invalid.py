@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bilateral.protocol.reasons import Reason
+from bilateral.reconcile.progress import progress
 from bilateral.reconcile.sentences import sentence
 from bilateral.resources.conditions import ConditionStatus, Wanted, build_conditions
 from bilateral.resources.errors import InvalidResource
@@ -31,8 +31,7 @@ def build_invalid_status(
         for each in kind.CONDITIONS
     }
     wanted["Ready"] = Wanted(ConditionStatus.FALSE, error.reason, f"{error.field} {error.message}.")
-    wanted["Reconciling"] = Wanted(ConditionStatus.FALSE, Reason.SETTLED, sentence(Reason.SETTLED))
-    wanted["Stalled"] = Wanted(ConditionStatus.TRUE, Reason.NEEDS_ATTENTION, sentence(Reason.NEEDS_ATTENTION))
+    wanted |= progress(reconciling=False, stalled=True)
     status["conditions"] = [each.to_wire() for each in build_conditions(before, wanted, generation, now)]
     status["observedGeneration"] = generation
     return status

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain, count
 from typing import Final, TypeAlias
 
 from cryptography import x509
@@ -32,8 +33,9 @@ from bilateral.resources.errors import MalformedTime
 from bilateral.resources.times import format_time, parse_time
 
 ISSUED_KEY: Final = "issued.jsonl"
-MAX_SHARD_BYTES: Final = 256 * 1024
-MAX_SHARDS: Final = 1000
+MAX_SHARD_BYTES: Final = 32 * 1024
+"""Small, for a shard is written anew with each entry that it gets, and others wait for that."""
+MAX_SHARDS: Final = 8000
 
 _SERIAL = re.compile(r"[0-9a-f]{1,40}")
 _COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
@@ -113,24 +115,25 @@ def parse_shard(data: bytes) -> Shard:
 
 
 def append(shards: Sequence[Shard], sizes: Sequence[int], entries: Sequence[IssuedEntry]) -> dict[int, Shard]:
-    """Put entries into the last shard, or behind it into new ones; the shards that differ, by number.
+    """Put entries into shards; those that differ, by number.
 
-    ``sizes`` are the bytes of the shards as they are.
+    The last one is filled first, then those of which half has expired, then new ones. ``sizes`` are the
+    bytes of the shards as they are.
     """
-    number = max(0, len(shards) - 1)
-    lines = list(shards[number].lines) if shards else []
-    size = sizes[number] if shards else 0
-    changed: dict[int, Shard] = {}
+    last = len(shards) - 1
+    emptied = [at for at in range(last) if sizes[at] <= MAX_SHARD_BYTES // 2]
+    places = chain([last] if shards else [], emptied, count(len(shards)))
+    added: dict[int, list[IssuedEntry]] = {}
+    number, size = next(places), sizes[last] if shards else 0
     for entry in entries:
         length = len(entry.to_line()) + 1
-        if lines and size + length > MAX_SHARD_BYTES:
-            changed[number] = Shard(tuple(lines))
-            number, lines, size = number + 1, [], 0
-        lines.append(entry)
+        while size and size + length > MAX_SHARD_BYTES:
+            number = next(places)
+            size = sizes[number] if number < len(sizes) else 0
+        added.setdefault(number, []).append(entry)
         size += length
-    if entries:
-        changed[number] = Shard(tuple(lines))
-    return {at: shard for at, shard in changed.items() if at >= len(shards) or shard != shards[at]}
+    before = {at: shards[at].lines if at < len(shards) else () for at in added}
+    return {at: Shard((*before[at], *entries)) for at, entries in added.items()}
 
 
 def withdraw(shard: Shard, is_owned: Callable[[Owner], bool], now: int) -> Shard:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -55,3 +55,8 @@ class Finding:
 
     reason: Reason
     message: str
+
+
+def next_after(now: int, moments: Iterable[int | None]) -> int | None:
+    """The earliest of these moments that is still ahead (Unix seconds), if one is: when to look again."""
+    return min((moment for moment in moments if moment is not None and moment > now), default=None)

@@ -20,11 +20,10 @@ from bilateral.reconcile.peer_status import (
     FRESH,
     PINNED,
     READY,
-    RECONCILING,
-    STALLED,
     Findings,
     Standing,
 )
+from bilateral.reconcile.progress import progress
 from bilateral.reconcile.sentences import sentence
 from bilateral.resources.conditions import ConditionStatus, Wanted, build_conditions
 from bilateral.resources.federationpeer import (
@@ -99,14 +98,8 @@ def wanted_conditions(peer: FederationPeer, found: Findings) -> dict[str, Wanted
         CLOCK_IN_SYNC: _clock(found),
         ACKNOWLEDGED: _acknowledged(peer, found),
         AUTHORITIES_KNOWN: _authorities(peer, found),
-        RECONCILING: _flag(reconciling, Reason.PROGRESSING, Reason.SETTLED),
-        STALLED: _flag(stalled, Reason.NEEDS_ATTENTION, Reason.SETTLED),
+        **progress(reconciling=reconciling, stalled=stalled),
     }
-
-
-def _flag(holds: bool, yes: Reason, no: Reason) -> Wanted:
-    reason = yes if holds else no
-    return Wanted(_TRUE if holds else _FALSE, reason, sentence(reason))
 
 
 def _ready(peer: FederationPeer, found: Findings) -> Wanted:

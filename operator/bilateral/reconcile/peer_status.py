@@ -25,8 +25,6 @@ PINNED = "Pinned"
 FRESH = "Fresh"
 CLOCK_IN_SYNC = "ClockInSync"
 ACKNOWLEDGED = "AcknowledgedByPeer"
-RECONCILING = "Reconciling"
-STALLED = "Stalled"
 
 
 class Standing(StrEnum):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import pinned_fingerprints
 from bilateral.protocol.reasons import Reason
+from bilateral.reconcile.progress import progress
 from bilateral.reconcile.sentences import sentence
 from bilateral.reconcile.services import Resolution, ResolvedService, ServiceView, resolve_service
 from bilateral.resources.conditions import ConditionStatus, Wanted, build_conditions
@@ -104,8 +105,7 @@ def wanted_conditions(resolved: Resolution, audience: Audience) -> dict[str, Wan
         "Ready": ready,
         "VerifierResolved": _verifier(resolved),
         "ChainAvailable": _chain(resolved, audience),
-        "Reconciling": _flag(reconciling, Reason.PROGRESSING),
-        "Stalled": _flag(stalled, Reason.NEEDS_ATTENTION),
+        **progress(reconciling=reconciling, stalled=stalled),
     }
 
 
@@ -158,8 +158,3 @@ def _lack(audience: Audience) -> str:
 
 def _refused(reason: Reason) -> Wanted:
     return Wanted(_UNKNOWN if reason in WAITING else _FALSE, reason, sentence(reason))
-
-
-def _flag(holds: bool, yes: Reason) -> Wanted:
-    reason = yes if holds else Reason.SETTLED
-    return Wanted(_TRUE if holds else _FALSE, reason, sentence(reason))

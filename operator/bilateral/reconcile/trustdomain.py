@@ -26,7 +26,8 @@ from bilateral.protocol.errors import ProtocolError
 from bilateral.protocol.exports import comparison_groups
 from bilateral.protocol.keys import PublicKey, SigningKey
 from bilateral.protocol.reasons import Reason
-from bilateral.reconcile.outcome import GeneratedSecret, Recipe, SecretView
+from bilateral.reconcile.outcome import GeneratedSecret, Recipe, SecretView, next_after
+from bilateral.reconcile.progress import progress
 from bilateral.reconcile.sentences import sentence
 from bilateral.resources.conditions import ConditionStatus, Wanted, build_conditions
 from bilateral.resources.trustdomain import AuthorityStatus, Source, TrustDomain, TrustDomainStatus
@@ -260,15 +261,15 @@ def _conditions(
     regressed = Reason.CLOCK_REGRESSED if view.clock_regressed else None
     parts = (_Part(unique), _Part(regressed), key, authority, *others)
     ready = _wanted(next((part for part in parts if part.problem is not None), _Part(None)), Reason.READY)
-    stalled = ready.status is ConditionStatus.FALSE
-    working = ready.status is ConditionStatus.UNKNOWN
     return {
         "Ready": ready,
         "KeyReady": _wanted(key, Reason.READY),
         "AuthorityReady": _wanted(authority, Reason.READY),
         "Unique": _wanted(_Part(unique), Reason.UNIQUE),
-        "Reconciling": _yes(working, Reason.PROGRESSING),
-        "Stalled": _yes(stalled, Reason.NEEDS_ATTENTION),
+        **progress(
+            reconciling=ready.status is ConditionStatus.UNKNOWN,
+            stalled=ready.status is ConditionStatus.FALSE,
+        ),
     }
 
 
@@ -281,11 +282,6 @@ def _wanted(part: _Part, good: Reason) -> Wanted:
     status = ConditionStatus.UNKNOWN if part.problem in _PENDING else ConditionStatus.FALSE
     said = sentence(part.problem, () if part.taken is None else (part.taken,))
     return Wanted(status, part.problem, said)
-
-
-def _yes(holds: bool, reason: Reason) -> Wanted:
-    said = reason if holds else Reason.SETTLED
-    return Wanted(ConditionStatus.TRUE if holds else ConditionStatus.FALSE, said, sentence(said))
 
 
 def _status(
@@ -338,5 +334,4 @@ def _next_look(
         moments.append(int(endpoint.renewal_due.timestamp()))
     if authority is not None:
         moments.append(int(authority.not_after.timestamp()) + 1)
-    ahead = [moment for moment in moments if moment > now]
-    return min(ahead) if ahead else None
+    return next_after(now, moments)

@@ -168,6 +168,11 @@ class IntroductionSpec(SpecModel):
         default=None, description="A partner's operator is asked, and what it answers is installed."
     )
 
+    @property
+    def ours(self) -> AcceptSpec | RequestSpec | None:
+        """The form by which an identity of ours is introduced; None where we sign for somebody else."""
+        return self.accept or self.request
+
 
 _ONE_FORM = Rule[IntroductionSpec](
     "[has(self.issue), has(self.accept), has(self.request)].exists_one(set, set)",

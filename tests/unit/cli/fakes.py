@@ -185,6 +185,28 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> dict[st
     }
 
 
+def stored(
+    kind: str,
+    name: str,
+    spec: Mapping[str, Any],
+    status: Mapping[str, Any],
+    *,
+    namespace: str = "trust",
+    created: str | None = None,
+) -> Object:
+    """An object of ours as the API server returns it; members that are None are not there."""
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "generation": 1}
+    if created is not None:
+        metadata["creationTimestamp"] = created
+    return {
+        "apiVersion": "bilateral.dev/v1alpha1",
+        "kind": kind,
+        "metadata": metadata,
+        "spec": {member: value for member, value in spec.items() if value is not None},
+        "status": {member: value for member, value in status.items() if value is not None},
+    }
+
+
 def trust_domain(
     name: str = "org-a", *, namespace: str = "trust", ready: str = "True", **changes: Any
 ) -> Object:
@@ -203,18 +225,12 @@ def trust_domain(
         },
         "conditions": [condition("Ready", ready, "Ready" if ready == "True" else "KeyPending")],
     } | changes.pop("status", {})
-    return {
-        "apiVersion": "bilateral.dev/v1alpha1",
-        "kind": "TrustDomain",
-        "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{name}", "generation": 1},
-        "spec": {
-            "kernelId": f"{name}-kernel",
-            "endpoint": {"url": ENDPOINT},
-            "certificateAuthority": {"subject": {"organization": "Org A"}},
-        }
-        | changes,
-        "status": {member: value for member, value in status.items() if value is not None},
+    spec = {
+        "kernelId": f"{name}-kernel",
+        "endpoint": {"url": ENDPOINT},
+        "certificateAuthority": {"subject": {"organization": "Org A"}},
     }
+    return stored("TrustDomain", name, spec | changes, status, namespace=namespace)
 
 
 def peer(
@@ -244,15 +260,9 @@ def peer(
             "envelopeNonces": ["0" * 32],
             "seal": "0" * 64,
         }
-    return {
-        "apiVersion": "bilateral.dev/v1alpha1",
-        "kind": "FederationPeer",
-        "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{name}", "generation": 1},
-        "spec": {
-            "trustDomain": trust_domain,
-            "kernelId": f"{name}-kernel",
-            "trustAnchors": [{"publicKey": THEIR_KEY.public_key.canonical}],
-        }
-        | changes,
-        "status": found | dict(status or {}),
+    spec = {
+        "trustDomain": trust_domain,
+        "kernelId": f"{name}-kernel",
+        "trustAnchors": [{"publicKey": THEIR_KEY.public_key.canonical}],
     }
+    return stored("FederationPeer", name, spec | changes, found | dict(status or {}), namespace=namespace)

@@ -6,7 +6,7 @@ from typing import Any
 
 from bilateral.cli.cluster import Object
 from bilateral.resources.times import format_time
-from unit.cli.fakes import NOW, condition
+from unit.cli.fakes import NOW, condition, stored
 
 
 def identity(
@@ -42,7 +42,6 @@ def service(
 ) -> Object:
     """A TrustedService of the partner org-b."""
     whole = {"url": f"https://{name}.example:9443", "peer": "org-b", **spec}
-    whole = {member: value for member, value in whole.items() if value is not None}
     found: dict[str, Any] = {"verifier": "PeerCA", "boundSecrets": 1} if ready == "True" else {}
     ready_and_more = (condition("Ready", ready, reason, message), *conditions)
     return _object("TrustedService", name, namespace, whole, found, ready_and_more)
@@ -82,16 +81,5 @@ def _object(
     status: dict[str, Any],
     conditions: tuple[dict[str, Any], ...],
 ) -> Object:
-    return {
-        "apiVersion": "bilateral.dev/v1alpha1",
-        "kind": kind,
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "uid": f"uid-{name}",
-            "generation": 1,
-            "creationTimestamp": "2026-11-20T00:00:00Z",
-        },
-        "spec": spec,
-        "status": {"observedGeneration": 1, "conditions": list(conditions), **status},
-    }
+    found = {"observedGeneration": 1, "conditions": list(conditions), **status}
+    return stored(kind, name, spec, found, namespace=namespace, created="2026-11-20T00:00:00Z")

@@ -2,110 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 import yaml
 
-from bilateral.cli.cluster import Object
-from bilateral.pki.authority import generate_authority
-from bilateral.pki.encoding import encode_certificate
-from bilateral.pki.entries import ServiceEntry
-from bilateral.pki.names import Subject, rfc4514_name
-from bilateral.pki.slugs import build_slug
-from bilateral.pki.verifiers import ConfiguredCA, PeerCA
 from bilateral.resources.times import format_time
-from unit.cli.fakes import AUTHORITY, NOW, Shell, condition, peer, trust_domain
-from unit.pki.material import NOW as MOMENT
+from unit.cli.explained import DN, SLUG, THEIRS, URL, entry, explain, furnished, identity, service
+from unit.cli.fakes import AUTHORITY, NOW, Shell, peer
 from unit.pki.material import YEAR
-
-THEIRS = generate_authority(
-    Subject(organization="Org B", common_name="Org B CA"),
-    algorithm="Ed25519",
-    validity_seconds=YEAR,
-    now=MOMENT,
-)
-CA = THEIRS.certificate
-SLUG, DN = build_slug(CA), rfc4514_name(CA.subject)
-URL = "https://api.org2.example:9443"
-
-
-def service(
-    name: str = "org2-api",
-    *,
-    ready: str = "True",
-    reason: str = "Ready",
-    message: str = "",
-    verifier: str | None = "PeerCA",
-    created: str = "2026-11-20T00:00:00Z",
-    status: dict[str, Any] | None = None,
-    **spec: Any,
-) -> Object:
-    wanted = {"url": URL, "peer": "org-b", **spec}
-    found: dict[str, Any] = {
-        "observedGeneration": 1,
-        "conditions": [
-            condition("Ready", ready, reason, message),
-            condition("VerifierResolved", "True" if verifier else "False", "VerifierResolved"),
-        ],
-        "verifier": verifier,
-        "pinned": [THEIRS.fingerprint] if verifier == "PeerCA" else [],
-    } | (status or {})
-    return {
-        "apiVersion": "bilateral.dev/v1alpha1",
-        "kind": "TrustedService",
-        "metadata": {
-            "name": name,
-            "namespace": "trust",
-            "uid": f"uid-{name}",
-            "generation": 1,
-            "creationTimestamp": created,
-        },
-        "spec": {member: value for member, value in wanted.items() if value is not None},
-        "status": {member: value for member, value in found.items() if value is not None},
-    }
-
-
-def identity(name: str = "client1", *, chains: bool = True, written: bool = True, **spec: Any) -> Object:
-    chain = {"authority": DN, "slug": SLUG, "notAfter": format_time(NOW + 86_400), "introduction": "intro"}
-    status: dict[str, Any] = {"notAfter": format_time(NOW + 7200), "chains": [chain] if chains else []}
-    if written:
-        status["contentHash"] = "sha256:" + "0" * 64
-    return {
-        "apiVersion": "bilateral.dev/v1alpha1",
-        "kind": "WorkloadIdentity",
-        "metadata": {"name": name, "namespace": "trust", "uid": f"uid-{name}", "generation": 1},
-        "spec": {"trustDomain": "org-a", "subject": {"commonName": name}, **spec},
-        "status": status,
-    }
-
-
-def entry(alias: str = "org2-api", auths: tuple[str, ...] = (DN, SLUG), verifier: Any = None) -> bytes:
-    return ServiceEntry(
-        alias, URL, verifier or PeerCA((CA,)), auths, "org-b-kernel", bearer_token="canary-token"
-    ).to_yaml()
 
 
 @pytest.fixture
 def shell() -> Shell:
-    """A fresh partner's service, an identity that has a chain for it, and one that has none."""
-    shell = Shell()
-    cluster = shell.cluster
-    cluster.add("trustdomains", trust_domain())
-    cluster.add("federationpeers", peer())
-    cluster.add("trustedservices", service())
-    cluster.add("workloadidentities", identity())
-    cluster.secrets["trust", "client1-known-servers"] = {"org2-api.yaml": entry(), "self.crt": b""}
-    return shell
-
-
-def explain(shell: Shell, *arguments: str, alias: str = "org2-api") -> tuple[int, dict[str, Any]]:
-    result = shell.run("service", "explain", alias, *arguments, "-o", "json")
-    assert result.stderr == "", result.stderr
-    assert "canary" not in result.stdout
-    data: dict[str, Any] = json.loads(result.stdout)
-    return result.exit_code, data
+    return furnished()
 
 
 def test_all_well_says_which_verifier_and_which_chain_and_why(shell: Shell) -> None:
@@ -419,124 +329,3 @@ def test_what_others_wrote_does_not_steer_the_terminal(shell: Shell) -> None:
         "trustedservices", service(ready="False", reason="PeerStale", message="\x1b[2Jgone", verifier=None)
     )
     assert "\x1b" not in shell.run("service", "explain", "org2-api").stdout
-
-
-# Services that came with an introduction
-
-
-def document(alias: str = "org2-api", url: str = URL) -> str:
-    certificate = encode_certificate(CA)
-    return json.dumps({"signed_cert": certificate, "ca_cert": certificate, "services": {alias: url}})
-
-
-def introduction(
-    name: str = "from-org-b",
-    *,
-    spec: dict[str, Any] | None = None,
-    ready: str = "True",
-    reason: str = "Ready",
-    text: str | None = None,
-    created: str = "2026-11-20T00:00:00Z",
-) -> Object:
-    status: dict[str, Any] = {"observedGeneration": 1, "conditions": [condition("Ready", ready, reason)]}
-    if text is not None:
-        status["introduction"] = text
-    return {
-        "apiVersion": "bilateral.dev/v1alpha1",
-        "kind": "Introduction",
-        "metadata": {
-            "name": name,
-            "namespace": "trust",
-            "uid": f"uid-{name}",
-            "generation": 1,
-            "creationTimestamp": created,
-        },
-        "spec": spec or {"accept": {"identity": "client1", "peer": "org-b", "introduction": document()}},
-        "status": status,
-    }
-
-
-@pytest.fixture
-def introduced(shell: Shell) -> Shell:
-    """No TrustedService: the service came with an introduction of client1."""
-    del shell.cluster.objects["trustedservices", "trust", "org2-api"]
-    shell.cluster.add("introductions", introduction())
-    shell.cluster.add("workloadidentities", identity("client2"))
-    return shell
-
-
-def test_a_service_that_came_with_an_introduction_is_explained(introduced: Shell) -> None:
-    code, data = explain(introduced)
-    assert code == 0
-    assert (data["origin"], data["url"], data["verifier"], data["peer"]) == (
-        "introduction/from-org-b",
-        URL,
-        "PeerCA",
-        "org-b",
-    )
-    assert data["pinned"] == [THEIRS.fingerprint]
-    assert [(each["identity"], each["shows"]) for each in data["callers"]] == [("client1", SLUG)]
-    assert introduced.run("service", "explain", "org2-api", "--identity", "client2").exit_code == 1
-
-
-def test_one_that_was_asked_for_online_too(introduced: Shell) -> None:
-    spec = {"request": {"identity": "client1", "peer": "org-b", "services": ["org2-api"]}}
-    introduced.cluster.add("introductions", introduction(spec=spec, text=document()))
-    assert explain(introduced)[1]["origin"] == "introduction/from-org-b"
-
-
-def test_one_by_a_given_fingerprint_has_no_peer(introduced: Shell) -> None:
-    spec = {
-        "accept": {
-            "identity": "client1",
-            "authorityFingerprint": THEIRS.fingerprint,
-            "introductionSecretRef": {"name": "letter"},
-        }
-    }
-    introduced.cluster.add("introductions", introduction(spec=spec))
-    introduced.cluster.secrets["trust", "letter"] = {"introduction.json": document().encode()}
-    introduced.cluster.secrets["trust", "client1-known-servers"] = {
-        "org2-api.yaml": entry(verifier=ConfiguredCA((CA,)))
-    }
-    _, data = explain(introduced)
-    assert (data["peer"], data["verifier"]) == (None, "ConfiguredCA")
-    assert data["why"] == "no peer is named, and a person gave the authorities"
-
-
-def test_an_introduction_that_is_not_installed_gives_no_service(introduced: Shell) -> None:
-    introduced.cluster.add("introductions", introduction(ready="False", reason="AuthorityNotPinned"))
-    code, data = explain(introduced)
-    assert (code, data["reason"], data["verifier"]) == (1, "AuthorityNotPinned", None)
-    assert data["callers"][0]["calls"] is False
-
-
-def test_a_stale_partners_introduction_gives_no_service(introduced: Shell) -> None:
-    introduced.cluster.add("federationpeers", peer(left=-1))
-    assert explain(introduced)[1]["reason"] == "PeerStale"
-
-
-def test_of_two_introductions_the_older_is_explained(introduced: Shell) -> None:
-    spec = {
-        "accept": {
-            "identity": "client1",
-            "peer": "org-b",
-            "introduction": document(url="https://new.example"),
-        }
-    }
-    introduced.cluster.add(
-        "introductions", introduction("a-newer", spec=spec, created="2026-11-21T00:00:00Z")
-    )
-    assert explain(introduced)[1]["origin"] == "introduction/from-org-b"
-
-
-def test_without_its_secret_the_verifier_is_said_to_be_unseen(introduced: Shell) -> None:
-    introduced.cluster.refused.add("secret")
-    code, data = explain(introduced)
-    assert (code, data["verifier"], data["notSeen"]) == (0, None, ["secrets/client1-known-servers"])
-
-
-@pytest.mark.parametrize("text", ["", "{}", "not json", document("other")])
-def test_what_carries_no_such_service_is_passed_over(introduced: Shell, text: str) -> None:
-    spec = {"request": {"identity": "client1", "peer": "org-b"}}
-    introduced.cluster.add("introductions", introduction(spec=spec, text=text or None))
-    assert introduced.run("service", "explain", "org2-api").exit_code == 1

@@ -42,3 +42,16 @@ def introduced(pod: Pod, org_b: Organisation) -> Pod:
     """The same, introduced to Org B."""
     pod.take(org_b.introduce(pod.held))
     return pod
+
+
+@pytest.fixture
+def server(tmp_path: Path, org_b: Organisation) -> Pod:
+    """A pod of Org B that serves as localhost; nobody may call yet."""
+    return Pod(tmp_path / "server", org_b, org_b.identity("api", "localhost"))
+
+
+@pytest.fixture
+def caller(introduced: Pod, server: Pod, org_b: Organisation) -> Pod:
+    """A pod of Org A, introduced to Org B, whose authority the server accepts."""
+    server.accept(org_b)
+    return introduced

@@ -24,6 +24,7 @@ from bilateral.pki.fingerprints import certificate_fingerprint, parse_fingerprin
 from bilateral.pki.identities import HeldIdentity, Identity, generate_identity_key, issue_identity
 from bilateral.pki.introductions import Introduction, issue_introduction
 from bilateral.pki.names import Subject
+from bilateral.pki.pem import PublicKey
 from bilateral.pki.revocations import Revocation, RevocationList, renew_revocation_list
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import PeerCA, PinnedFingerprint, Verifier
@@ -70,12 +71,17 @@ class Organisation:
         return HeldIdentity(self.certify(name, key.public_key(), *dns_names, validity=validity, now=now), key)
 
     def certify(
-        self, name: str, public_key: object, *dns_names: str, validity: int = DAY, now: datetime | None = None
+        self,
+        name: str,
+        public_key: PublicKey,
+        *dns_names: str,
+        validity: int = DAY,
+        now: datetime | None = None,
     ) -> Identity:
         return issue_identity(
             self.authority,
             Subject(common_name=name, organization=self.name),
-            public_key,  # type: ignore[arg-type]
+            public_key,
             dns_names=dns_names,
             validity_seconds=validity,
             now=now or datetime.now(UTC),

@@ -56,8 +56,8 @@ def material(
     return Held(place, place, reading("id", chains or {}), reading("CA", crossed or {}))
 
 
-def chain(by: Organisation, held: HeldIdentity, **options: object) -> bytes:
-    return by.introduce(held, **options).chain_pem  # type: ignore[arg-type]
+def chain(by: Organisation, held: HeldIdentity, *, validity: int = DAY, now: datetime | None = None) -> bytes:
+    return by.introduce(held, validity=validity, now=now).chain_pem
 
 
 def chosen(credentials: Credentials | None) -> str | None:
@@ -120,7 +120,7 @@ def test_the_chain_that_is_shown(
 def for_servers(by: Organisation, held: HeldIdentity) -> bytes:
     leaf = Leaf(
         subject=held.identity.certificate.subject,
-        public_key=held.identity.certificate.public_key(),  # type: ignore[arg-type]
+        public_key=held.key.public_key(),
         alternative_names=[],
         usages=(ExtendedKeyUsageOID.SERVER_AUTH,),
     )

@@ -299,7 +299,7 @@ def test_while_key_and_chain_are_of_two_moments_the_last_pair_serves(
         # A program that starts in between (with a clock, so a trust, of its own) has no pair.
         introduced.identity.replace(build_identity_files(introduced.held, org_a.certificate))
         with (
-            Client("https://api", config=introduced.root, now=lambda: time.time()) as other,  # noqa: PLW0108
+            Client("https://api", config=introduced.root, now=lambda: time.time()) as other,  # noqa: PLW0108 - another object
             pytest.raises(NoUsableChain) as caught,
         ):
             other.get("/")

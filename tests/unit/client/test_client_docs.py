@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from aiohttp import web
 
 import bilateral.client
 from bilateral.client import Client, ClientError, server_ssl_context
 from bilateral.pki.identities import HeldIdentity
-from support.waiting import wait_for
+from unit.client.applications import serving_aiohttp, serving_uvicorn
 from unit.client.pod import Organisation, Pod
 from unit.client.serving import Loopback, environment, server_context, serving
 
@@ -81,31 +78,17 @@ def ask_and_withdraw(
 async def test_the_aiohttp_server(
     introduced: Pod, server: Pod, org_a: Organisation, org_b: Organisation
 ) -> None:
-    runner = web.AppRunner(example("web.Application")["app"])
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_ssl_context(server.root))
-        await site.start()
-        port: int = runner.addresses[0][1]
+    app = example("web.Application")["app"]
+    async with serving_aiohttp(app, server_ssl_context(server.root)) as port:
         await asyncio.to_thread(ask_and_withdraw, introduced, server, org_a, org_b, port)
-    finally:
-        await runner.cleanup()
 
 
 def test_the_uvicorn_server(introduced: Pod, server: Pod, org_a: Organisation, org_b: Organisation) -> None:
-    with environment(BILATERAL_CONFIG=str(server.root)):
-        config: uvicorn.Config = example("uvicorn.Config")["config"]
-        config.host, config.port = "127.0.0.1", 0
-        running = uvicorn.Server(config)
-        thread = threading.Thread(target=running.run)
-        thread.start()
-        try:
-            wait_for(lambda: running.started, "uvicorn has started")
-            port = running.servers[0].sockets[0].getsockname()[1]
-            ask_and_withdraw(introduced, server, org_a, org_b, port)
-        finally:
-            running.should_exit = True
-            thread.join(20)
+    with (
+        environment(BILATERAL_CONFIG=str(server.root)),
+        serving_uvicorn(example("uvicorn.Config")["config"]) as port,
+    ):
+        ask_and_withdraw(introduced, server, org_a, org_b, port)
 
 
 def test_every_example_is_run_here() -> None:

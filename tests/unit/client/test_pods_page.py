@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 import yaml
-from aiohttp import web
 
 from bilateral.client import server_ssl_context
 from bilateral.client.places import CONFIG_VARIABLE, DEFAULT_ROOT
 from bilateral.pki.identities import HeldIdentity
 from support.waiting import wait_for
+from unit.client.applications import serving_aiohttp, serving_uvicorn
 from unit.client.pod import Organisation, Pod, make_organisation
 from unit.client.serving import environment, server_context, serving
 
@@ -227,33 +226,16 @@ def call_and_withdraw(caller: Pod, server: Pod, partner: Organisation, port: int
 async def test_the_aiohttp_program_serves(
     caller: Pod, server: Pod, partner: Organisation, tmp_path: Path
 ) -> None:
-    runner = web.AppRunner(runpy.run_path(str(PROGRAMS / "server_aiohttp.py"), run_name="example")["app"])
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_ssl_context(server.root))
-        await site.start()
-        port: int = runner.addresses[0][1]
+    app = runpy.run_path(str(PROGRAMS / "server_aiohttp.py"), run_name="example")["app"]
+    async with serving_aiohttp(app, server_ssl_context(server.root)) as port:
         await asyncio.to_thread(call_and_withdraw, caller, server, partner, port, tmp_path)
-    finally:
-        await runner.cleanup()
 
 
 def test_the_asgi_program_serves(caller: Pod, server: Pod, partner: Organisation, tmp_path: Path) -> None:
     with environment(BILATERAL_CONFIG=str(server.root)):
-        config: uvicorn.Config = runpy.run_path(str(PROGRAMS / "server_asgi.py"), run_name="example")[
-            "config"
-        ]
-        config.host, config.port = "127.0.0.1", 0
-        running = uvicorn.Server(config)
-        thread = threading.Thread(target=running.run)
-        thread.start()
-        try:
-            wait_for(lambda: running.started, "uvicorn has started")
-            port = running.servers[0].sockets[0].getsockname()[1]
+        config = runpy.run_path(str(PROGRAMS / "server_asgi.py"), run_name="example")["config"]
+        with serving_uvicorn(config) as port:
             call_and_withdraw(caller, server, partner, port, tmp_path)
-        finally:
-            running.should_exit = True
-            thread.join(20)
 
 
 def test_the_page_of_a_pod_explains_the_program_it_shows() -> None:

@@ -9,6 +9,7 @@ from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
 from bilateral.engine.api import (
+    LARGE_BYTES,
     AlreadyExists,
     APIError,
     ClusterUnknown,
@@ -32,8 +33,11 @@ class Server:
         self.headers: dict[str, str] = {}
         self.body = {"kind": "Thing"}
         self.requests: list[tuple[str, str, str, str]] = []
+        self.callers: list[object] = []
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
+        if request.transport is not None:
+            self.callers.append(request.transport.get_extra_info("peername"))
         self.requests.append(
             (request.method, request.path_qs, request.content_type, request.headers.get("Authorization", ""))
         )
@@ -140,3 +144,18 @@ async def test_without_a_cluster_it_says_so(tmp_path: object, monkeypatch: pytes
 def test_paths_quote_every_part(arguments: tuple[str, str, str | None, str, str, str], expected: str) -> None:
     plural, namespace, name, group, version, subresource = arguments
     assert path_of(plural, namespace, name, group=group, version=version, subresource=subresource) == expected
+
+
+async def test_a_large_secret_ends_its_connection(server: tuple[Server, KubernetesAPI]) -> None:
+    """Its buffers would stay as large for as long as the connection lives."""
+    fake, api = server
+    path = path_of("secrets", "ns", "org-a-peers", group="", version="v1")
+    large = {"peers.json": "a" * LARGE_BYTES, "peer-entries.json": "b"}
+    await api.apply(path, {"data": {"peers.json": "a"}}, manager="test")
+    await api.overwrite(path, {"status": {"failures": 1, "text": "a"}}, "7", manager="test")
+    await api.get(path)
+    assert len(set(fake.callers)) == 1, "what is small goes over the connection that is there"
+    await api.apply(path, {"data": large}, manager="test")
+    await api.overwrite(path, {"data": large}, "7", manager="test")
+    await api.get(path)
+    assert len(set(fake.callers)) == 3

@@ -15,7 +15,7 @@ from bilateral.engine.metrics import Metrics
 from bilateral.engine.queue import WorkQueue
 from bilateral.engine.secrets import SecretWriter
 from bilateral.engine.terms import AUTHORITIES
-from bilateral.reconcile.issued import IssuedEntry, Owner
+from bilateral.reconcile.issued import IssuedEntry, Owner, Shard, parse_shard
 from bilateral.resources.trustdomain import TrustDomain
 
 from .conftest import FakeClock
@@ -78,8 +78,29 @@ async def test_nothing_to_record_is_no_write(scene: Scene) -> None:
 async def test_a_thousand_issuances_are_few_writes(scene: Scene) -> None:
     done = await asyncio.gather(*(scene.records.record(scene.domain, [each]) for each in numbered(1000)))
     assert all(done)
-    assert len(scene.api.writes) <= 4
+    assert len(scene.api.writes) <= 10  # its shards, the first of them with the first entry too
     assert {entry.serial for entry in scene.another().entries(scene.domain)} == set(range(1, 1001))
+
+
+async def test_what_was_written_here_is_not_parsed_and_what_others_write_is(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+
+    def parse(data: bytes) -> Shard:
+        parsed.append(data)
+        return parse_shard(data)
+
+    monkeypatch.setattr("bilateral.engine.issued.parse_shard", parse)
+    for entry in numbered(3):
+        assert await scene.records.record(scene.domain, [entry])
+    assert scene.records.entries(scene.domain) == tuple(numbered(3))
+    assert parsed == []
+    assert await scene.another().record(scene.domain, numbered(1, 4))
+    parsed.clear()
+    scene.cache.put(Kind.SECRET, scene.api.objects["secrets", "org-a-issued"])
+    assert scene.records.entries(scene.domain) == tuple(numbered(4))
+    assert len(parsed) == 1
 
 
 async def test_many_entries_are_split_and_all_are_found(scene: Scene) -> None:
@@ -92,6 +113,17 @@ async def test_many_entries_are_split_and_all_are_found(scene: Scene) -> None:
 async def test_a_name_that_is_taken_records_nothing(scene: Scene) -> None:
     scene.api.add("secrets", {"metadata": {"name": "org-a-issued"}, "data": {}})
     assert not await scene.records.record(scene.domain, [ENTRY])
+
+
+async def test_an_earlier_shard_that_is_somebody_elses_is_not_one_that_emptied(scene: Scene) -> None:
+    assert await scene.records.record(scene.domain, numbered(300))
+    taken = scene.api.objects["secrets", "org-a-issued"]
+    taken["metadata"]["ownerReferences"] = []
+    scene.api.add("secrets", taken)
+    records = scene.another()
+    assert await records.record(scene.domain, numbered(300, 1000))
+    assert {1000, 1299} <= {entry.serial for entry in scene.another().entries(scene.domain)}
+    assert scene.api.objects["secrets", "org-a-issued"]["data"] == taken["data"]
 
 
 async def test_a_failure_is_told_to_everybody_who_waits(

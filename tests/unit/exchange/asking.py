@@ -21,7 +21,7 @@ from bilateral.exchange.tls import build_server_context
 from bilateral.pki.servers import IssuedCertificate
 
 from .conftest import Credentials
-from .wire import http, partner
+from .wire import Answer, http, partner
 
 LOOPBACK = Destinations.parse(["127.0.0.0/8"])
 ENVELOPE = b'{"challenge":{}}'
@@ -62,8 +62,8 @@ def good(credentials: Credentials) -> IssuedCertificate:
     return credentials.issue("partner.example")
 
 
-async def ask(credentials: Credentials, answer: object, settings: OutboundSettings = QUICK) -> OutboundError:
-    async with partner(answer, served_by(good(credentials))) as other:  # type: ignore[arg-type]
+async def ask(credentials: Credentials, answer: Answer, settings: OutboundSettings = QUICK) -> OutboundError:
+    async with partner(answer, served_by(good(credentials))) as other:
         target = Target(
             f"https://partner.example:{other.port}", CertificateAuthority(credentials.pem), "t0ken"
         )

@@ -53,7 +53,7 @@ def count_verifications(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     def count(*arguments: object) -> None:
         verified.append(True)
-        verify_signature(*arguments)  # type: ignore[arg-type]
+        verify_signature(*arguments)  # type: ignore[arg-type]  # handed on
 
     monkeypatch.setattr(acceptance, "verify_signature", count)
     monkeypatch.setattr(exchange, "verify_signature", count)

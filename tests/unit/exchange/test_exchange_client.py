@@ -118,18 +118,18 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(credentials: C
 
 
 async def test_an_address_that_is_silent_leaves_time_for_the_next(credentials: Credentials) -> None:
-    with socket.socket() as silent, contextlib.ExitStack() as waiting:
-        # Nobody accepts here: once the queue is full, a connection attempt is not even refused.
-        silent.bind(("127.0.0.2", 0))
-        silent.listen(0)
-        port = silent.getsockname()[1]
-        for _ in range(3):
-            early = waiting.enter_context(socket.socket())
-            early.settimeout(0)
-            early.connect_ex(("127.0.0.2", port))
-        async with partner(GOOD, served_by(good(credentials)), port):
+    # The port is chosen where others have ports, too; nobody else uses 127.0.0.2.
+    async with partner(GOOD, served_by(good(credentials))) as other:
+        with socket.socket() as silent, contextlib.ExitStack() as waiting:
+            # Nobody accepts here: once the queue is full, a connection attempt is not even refused.
+            silent.bind(("127.0.0.2", other.port))
+            silent.listen(0)
+            for _ in range(3):
+                early = waiting.enter_context(socket.socket())
+                early.settimeout(0)
+                early.connect_ex(("127.0.0.2", other.port))
             client = outbound(replace(QUICK, connect_seconds=0.4), answers=["127.0.0.2", "127.0.0.1"])
-            target = Target(f"https://partner.example:{port}", CertificateAuthority(credentials.pem))
+            target = Target(f"https://partner.example:{other.port}", CertificateAuthority(credentials.pem))
             assert await client.post_handshake(target, ENVELOPE) == b'{"answer":1}'
 
 

@@ -18,6 +18,7 @@ from bilateral.exchange.settings import EndpointSettings
 from bilateral.exchange.tls import CertificateStore
 from bilateral.protocol.authority_statement import MAX_STATEMENT_BYTES
 from bilateral.protocol.reasons import Reason
+from bilateral.settings import Refusals
 
 from .asking import ENVELOPE, GOOD, QUICK, good, outbound, served_by
 from .conftest import Credentials
@@ -79,8 +80,10 @@ async def test_everybody_gets_the_statement(credentials: Credentials, query: str
 
 
 @pytest.mark.parametrize("refusals", ["Documented", "Uniform"])
-async def test_a_kernel_id_that_is_not_ours_is_not_found(credentials: Credentials, refusals: str) -> None:
-    settings = EndpointSettings(refusals=refusals)  # type: ignore[arg-type]
+async def test_a_kernel_id_that_is_not_ours_is_not_found(
+    credentials: Credentials, refusals: Refusals
+) -> None:
+    settings = EndpointSettings(refusals=refusals)
     async with serving(credentials, settings) as run, run.call() as caller:
         expect_problem(await caller.ask(get("?kernelId=somebody")), 404, "not-found")
 

@@ -137,12 +137,12 @@ class _Serving(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def partner(answer: Answer, context: ssl.SSLContext | None, port: int = 0) -> AsyncIterator[Partner]:
+async def partner(answer: Answer, context: ssl.SSLContext | None) -> AsyncIterator[Partner]:
     served = Partner()
     server = await asyncio.get_running_loop().create_server(
         lambda: _Serving(served, answer),
         "127.0.0.1",
-        port,
+        0,
         ssl=context,
         ssl_shutdown_timeout=0.5 if context else None,
     )

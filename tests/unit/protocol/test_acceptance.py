@@ -113,7 +113,7 @@ def test_the_replay_rule_comes_after_the_key() -> None:
 )
 def test_a_change_after_signing_is_an_invalid_signature(changes: dict[str, str | int]) -> None:
     envelope = envelope_of_a()
-    tampered = replace(envelope, challenge=replace(envelope.challenge, **changes))  # type: ignore[arg-type]
+    tampered = replace(envelope, challenge=replace(envelope.challenge, **changes))  # type: ignore[arg-type]  # of the table
     with pytest.raises(InvalidSignature):
         accept_envelope(tampered, TERMS, None, NOW)
 

@@ -12,6 +12,7 @@ from bilateral.pki.fingerprints import parse_fingerprint
 from bilateral.pki.names import Subject
 from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.partners import Partner
+from bilateral.reconcile.services import ResolvedService, ServiceView, resolve_service
 from bilateral.resources.trustedservice import TrustedService
 
 from .conftest import NOW
@@ -77,3 +78,18 @@ def partner(
         fingerprints=tuple(parse_fingerprint(each) for each in fingerprints) if stays else (),
         authorities=tuple(each.certificate for each in authorities) if stays else (),
     )
+
+
+BOTH = (NEW_AUTHORITY, OLD_AUTHORITY)
+CA = {"certificateAuthority": {"pem": pem(STRANGER)}}
+
+
+def pins(*texts: str) -> Any:
+    return tuple(parse_fingerprint(text) for text in texts)
+
+
+def resolved(**view: Any) -> ResolvedService:
+    wanted = service(**{"peer": "org-b", **view.pop("spec", {})})
+    found = resolve_service(wanted, ServiceView(**{"partner": partner(authorities=BOTH), **view}), NOW)
+    assert isinstance(found, ResolvedService)
+    return found

@@ -35,7 +35,8 @@ from bilateral.resources.labels import (
     ORIGIN_LABEL,
     ORIGIN_ONLINE,
 )
-from unit.reconcile.test_reconcile_introductions import CSR, DAY, NOW, World, partner, trust
+
+from .introduction_world import CSR, DAY, NOW, World, partner, trust
 
 SUBJECT = "CN=client1"
 LIFE = 30 * DAY

@@ -155,10 +155,24 @@ def test_any_changed_byte_is_answered_and_never_accepted_with_another_certificat
         assert verdict.introduction.certificate == parse_introduction(TEXT).certificate
 
 
+def with_changed_bit(bit: int) -> str:
+    der = bytearray(base64.urlsafe_b64decode(json.loads(TEXT)["signed_cert"]))
+    der[bit // 8] ^= 1 << bit % 8
+    return changed(signed_cert=base64.urlsafe_b64encode(bytes(der)).decode())
+
+
 @given(st.data())
 def test_a_changed_bit_in_the_certificate_is_refused(data: st.DataObject) -> None:
-    der = bytearray(base64.urlsafe_b64decode(json.loads(TEXT)["signed_cert"]))
-    bit = data.draw(st.integers(0, len(der) * 8 - 1))
-    der[bit // 8] ^= 1 << bit % 8
-    text = changed(signed_cert=base64.urlsafe_b64encode(bytes(der)).decode())
+    bits = 8 * len(base64.urlsafe_b64decode(json.loads(TEXT)["signed_cert"]))
+    text = with_changed_bit(data.draw(st.integers(0, bits - 1)))
     assert refusal(text).reason in {Reason.INTRODUCTION_INVALID, Reason.IDENTITY_KEY_MISMATCH}
+
+
+@pytest.mark.parametrize("bit", range(3))
+def test_a_signature_of_other_than_whole_octets_is_refused(bit: int) -> None:
+    """The one octet that nothing else covers: how many bits of the signature do not count."""
+    signature = parse_introduction(TEXT).certificate.signature
+    der = base64.urlsafe_b64decode(json.loads(TEXT)["signed_cert"])
+    place = len(der) - len(signature) - 1
+    assert der[place] == 0
+    assert refusal(with_changed_bit(8 * place + bit)).reason is Reason.INTRODUCTION_INVALID

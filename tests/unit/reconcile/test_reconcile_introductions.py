@@ -1,10 +1,8 @@
-"""Introductions that issue and that accept, look by look: statuses are fed back, as the API server would."""
+"""Introductions that issue, look by look: statuses are fed back, as the API server would."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,18 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilateral.pki.authority import Algorithm, Authority, generate_authority
 from bilateral.pki.directory import TrustedAuthority
-from bilateral.pki.introductions import Introduction as Document
 from bilateral.pki.introductions import issue_introduction, parse_introduction
-from bilateral.pki.names import Subject
-from bilateral.pki.pem import PublicKey
 from bilateral.pki.revocations import Revocation, renew_revocation_list
 from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.identity_view import OwnTrust
-from bilateral.reconcile.introduction_accept import AcceptView, reconcile_accept
 from bilateral.reconcile.introduction_issue import IssueView, reconcile_issue
-from bilateral.reconcile.introduction_status import IntroductionOutcome
 from bilateral.reconcile.outcome import Finding
 from bilateral.reconcile.partners import Partner
 from bilateral.reconcile.sentences import sentence
@@ -32,120 +24,25 @@ from bilateral.resources.introduction import Introduction
 from bilateral.resources.labels import ORIGIN_LABEL, ORIGIN_ONLINE
 from unit.pki.material import certificate, request
 
-START = datetime(2026, 11, 21, 14, 31, 7, tzinfo=UTC)
-NOW = int(START.timestamp())
-HOUR, DAY, YEAR = 3600, 86_400, 31_536_000
-KEY = ec.generate_private_key(ec.SECP256R1())
-PUBLIC: PublicKey = KEY.public_key()
-CSR = request(KEY).decode()
-
-
-def authority(name: str, *, seconds: int = YEAR, started: datetime = START) -> Authority:
-    return generate_authority(
-        Subject(organization="Org B", common_name=name),
-        algorithm=Algorithm.ECDSA_P256,
-        validity_seconds=seconds,
-        now=started,
-    )
-
-
-OURS = authority("Org B CA")
-OTHER = authority("Org C CA")
-
-
-def trust(signer: Authority | None = OURS, *old: Authority, problem: Reason | None = None) -> OwnTrust:
-    generations = tuple(TrustedAuthority(each.certificate) for each in (signer, *old) if each is not None)
-    return OwnTrust(problem=problem, authority=signer, generations=generations)
-
-
-def partner(**changes: Any) -> Partner:
-    return replace(
-        Partner(
-            name="org-a",
-            uid="peer-uid",
-            kernel_id="org-a-kernel",
-            trust_domain="org-b",
-            withheld=None,
-            fresh=True,
-            rotation_due=NOW + 12 * HOUR,
-            authorities=(OURS.certificate,),
-        ),
-        **changes,
-    )
-
-
-@dataclass
-class World:
-    """An Introduction whose status is fed back after every look; signing is done as the engine does it."""
-
-    spec: dict[str, Any]
-    now: int = NOW
-    generation: int = 1
-    labels: dict[str, str] = field(default_factory=dict)
-    status: dict[str, Any] = field(default_factory=dict)
-    signed: list[Document] = field(default_factory=list)
-    writes: int = 0
-
-    @property
-    def resource(self) -> Introduction:
-        return Introduction.parse(
-            {
-                "metadata": {
-                    "name": "client1",
-                    "namespace": "trust",
-                    "uid": "intro-uid",
-                    "generation": self.generation,
-                    "labels": self.labels,
-                },
-                "spec": self.spec,
-                "status": self.status,
-            }
-        )
-
-    def issue(self, view: IssueView) -> IntroductionOutcome:
-        resource = self.resource
-        spec = resource.spec.issue
-        assert spec is not None
-        outcome = reconcile_issue(resource, spec, view, self.now)
-        if outcome.sign is not None:
-            document = issue_introduction(
-                outcome.sign.authority,
-                outcome.sign.candidate,
-                outcome.sign.services,
-                outcome.sign.validity_seconds,
-                datetime.fromtimestamp(self.now, UTC),
-                dns_names=outcome.sign.dns_names,
-            )
-            self.signed.append(document)
-            outcome = reconcile_issue(resource, spec, replace(view, signed=document), self.now)
-            assert outcome.sign is None
-        return self.write(outcome)
-
-    def accept(self, view: AcceptView) -> IntroductionOutcome:
-        resource = self.resource
-        assert resource.spec.accept is not None
-        return self.write(reconcile_accept(resource, resource.spec.accept, view, self.now))
-
-    def write(self, outcome: IntroductionOutcome) -> IntroductionOutcome:
-        told = outcome.status.to_wire()
-        self.writes += told != self.status
-        self.status = json.loads(json.dumps(told))
-        return outcome
-
-    def condition(self, kind: str) -> tuple[str, str]:
-        found = next(each for each in self.status["conditions"] if each["type"] == kind)
-        return found["status"], found["reason"]
-
-    def message(self, kind: str = "Ready") -> str:
-        return str(next(each for each in self.status["conditions"] if each["type"] == kind)["message"])
+from .introduction_world import (
+    CSR,
+    DAY,
+    HOUR,
+    KEY,
+    NOW,
+    OTHER,
+    OURS,
+    START,
+    World,
+    authority,
+    partner,
+    trust,
+)
 
 
 def issuing(*, online: bool = False, **issue: Any) -> World:
     spec = {"trustDomain": "org-b", "subject": CSR, "approval": "Approved", **issue}
     return World({"issue": spec}, labels={ORIGIN_LABEL: ORIGIN_ONLINE} if online else {})
-
-
-# Issuing.
 
 
 def test_an_approved_one_is_signed_once_and_shown() -> None:
@@ -474,119 +371,3 @@ def test_any_order_of_events_signs_for_an_approval_only(data: st.DataObject) -> 
         writes = world.writes
         world.issue(IssueView(own, peer))
         assert world.writes == writes
-
-
-# Accepting.
-
-TEXT = issue_introduction(OURS, CSR, (), DAY, START).to_json()
-
-
-def accepting(text: str = TEXT, **accept: Any) -> World:
-    spec = {"identity": "client1", "introduction": text, **(accept or {"peer": "org-b"})}
-    return World({"accept": spec})
-
-
-def view(text: str | bytes | None = TEXT, **changes: Any) -> AcceptView:
-    held: dict[str, Any] = {"identity_domain": "org-b", "public_key": PUBLIC, "partner": partner()}
-    return AcceptView(text, **{**held, **changes})
-
-
-def test_what_a_peers_authority_signed_is_installed() -> None:
-    world = accepting()
-    outcome = world.accept(view())
-    assert outcome.next_at == NOW + 12 * HOUR
-    assert world.condition("Ready") == ("True", "Ready")
-    assert world.condition("Installed") == ("True", "Installed")
-    assert world.condition("Approved") == world.condition("Issued") == ("Unknown", "NotApplicable")
-    assert world.status["serial"] == parse_introduction(TEXT).serial
-    assert world.status["authority"] == "CN=Org B CA,O=Org B"
-    assert "introduction" not in world.status
-    world.now += HOUR
-    world.accept(view())
-    assert world.writes == 1
-
-
-def test_by_a_persons_fingerprint_no_peer_is_asked() -> None:
-    world = accepting(authorityFingerprint=OURS.fingerprint)
-    outcome = world.accept(view(partner=None))
-    assert world.condition("Installed") == ("True", "Installed")
-    assert outcome.next_at == NOW + DAY + 1
-    other = accepting(authorityFingerprint=OTHER.fingerprint)
-    other.accept(view(partner=None))
-    assert other.condition("Installed") == ("False", "AuthorityNotPinned")
-
-
-def test_it_ends_after_its_last_second() -> None:
-    world = accepting()
-    lasting = view(partner=partner(rotation_due=None))
-    assert world.accept(lasting).next_at == NOW + DAY + 1
-    world.now = NOW + DAY
-    world.accept(lasting)
-    assert world.condition("Ready")[0] == "True"
-    world.now += 1
-    assert world.accept(lasting).next_at is None
-    assert world.condition("Ready") == ("False", "IntroductionExpired")
-    assert not {"serial", "subject", "authority", "notAfter"} & world.status.keys()
-
-
-def test_one_that_begins_later_is_looked_at_again_then() -> None:
-    text = issue_introduction(OURS, CSR, (), DAY, START + timedelta(hours=2)).to_json()
-    world = accepting(text)
-    assert world.accept(view(text)).next_at == NOW + 2 * HOUR - 300
-    assert world.condition("Installed") == ("False", "IntroductionInvalid")
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        pytest.param({"identity_domain": None}, "AwaitingIdentity", id="no-identity"),
-        pytest.param({"public_key": None}, "AwaitingIdentity", id="no-key"),
-        pytest.param({"partner": None}, "PeerNotFound", id="no-peer"),
-        pytest.param({"partner": partner(trust_domain="x")}, "PeerNotFound", id="of-another-domain"),
-        pytest.param({"identity_domain": "x"}, "PeerNotFound", id="identity-of-another-domain"),
-        pytest.param({"partner": partner(withheld=Reason.PEER_STALE)}, "PeerStale", id="stale"),
-        pytest.param({"partner": partner(withheld=Reason.SUSPENDED)}, "Suspended", id="suspended"),
-        pytest.param({"partner": partner(authorities=())}, "AuthorityUnknown", id="no-authority"),
-        pytest.param(
-            {"partner": partner(authorities=(OTHER.certificate,))}, "AuthorityNotPinned", id="other-authority"
-        ),
-        pytest.param({"text": None}, "SecretNotFound", id="no-secret"),
-        pytest.param({"clock_regressed": True}, "ClockRegressed", id="clock"),
-        pytest.param({"public_key": OTHER.key.public_key()}, "IdentityKeyMismatch", id="other-key"),
-        pytest.param({"text": "{}"}, "IntroductionInvalid", id="empty"),
-    ],
-)
-def test_what_is_not_accepted_says_why_and_nothing_of_the_document(
-    changes: dict[str, Any], reason: str
-) -> None:
-    world = accepting()
-    world.accept(view(**changes))
-    status, found = world.condition("Installed")
-    assert status != "True"
-    assert found == reason == world.condition("Ready")[1]
-    assert "client1" not in json.dumps(world.status)
-
-
-def test_the_end_of_the_peer_takes_it_away_at_once_and_its_return_brings_it_back() -> None:
-    world = accepting()
-    world.accept(view())
-    world.accept(view(partner=partner(withheld=Reason.PEER_STALE, fresh=False)))
-    assert world.condition("Installed") == ("False", "PeerStale")
-    world.accept(view())
-    assert world.condition("Installed") == ("True", "Installed")
-
-
-def test_the_peers_list_withdraws_it() -> None:
-    document = parse_introduction(TEXT)
-    entry = Revocation(document.certificate.serial_number, START)
-    listed = renew_revocation_list(OURS, [entry], None, lifetime_seconds=DAY, now=START)
-    world = accepting()
-    world.accept(view(partner=partner(revocations={document.slug: listed})))
-    assert world.condition("Installed") == ("False", "IntroductionInvalid")
-    assert "withdrew" in world.message()
-
-
-def test_a_clock_that_went_back_makes_nothing_younger() -> None:
-    world = accepting()
-    world.accept(view(latest_time=NOW + DAY + 1))
-    assert world.condition("Installed") == ("False", "IntroductionExpired")

@@ -110,6 +110,25 @@ def test_a_full_shard_is_left_as_it_is_and_the_next_begins() -> None:
     assert [entry for _, shard in sorted(many.items()) for entry in shard.entries] == numbered(5000)
 
 
+def test_shards_that_emptied_are_filled_before_new_ones_begin() -> None:
+    empty, few = Shard(), Shard(tuple(numbered(2, 100)))
+    shards = [empty, Shard(tuple(numbered(3, 200))), few, Shard(tuple(numbered(4, 300)))]
+    sizes = [0, MAX_SHARD_BYTES - 10, len(few.to_bytes()), MAX_SHARD_BYTES - 10]
+    each = MAX_SHARD_BYTES // len(numbered(1, 1000)[0].to_line() + " ")
+    changed = append(shards, sizes, numbered(each * 2, 1000))
+    assert sorted(changed) == [0, 2, 4]
+    assert changed[2].lines[:2] == few.lines
+    assert all(len(shard.to_bytes()) <= MAX_SHARD_BYTES for shard in changed.values())
+    added = [
+        entry.serial for number in (0, 2, 4) for entry in changed[number].entries if entry.serial >= 1000
+    ]
+    assert added == list(range(1000, 1000 + each * 2))
+
+
+def test_a_shard_larger_than_any_is_left_as_it_is() -> None:
+    assert list(append([Shard((ENTRY,))], [MAX_SHARD_BYTES * 8], numbered(1, 2))) == [1]
+
+
 def test_what_is_nobodys_is_withdrawn_once() -> None:
     shard = Shard((ENTRY, replace(ENTRY, serial=2, owner=Owner("WorkloadIdentity", "uid-2", "server1"))))
     marked = withdraw(shard, lambda owner: owner == OWNER, NOW)

@@ -7,37 +7,25 @@ from itertools import product
 from typing import Any
 
 import pytest
-import yaml
-from cryptography import x509
 
-from bilateral.pki.entries import parse_entry
-from bilateral.pki.fingerprints import parse_fingerprint
-from bilateral.pki.names import rfc4514_name
 from bilateral.pki.revocations import renew_revocation_list
 from bilateral.pki.slugs import build_slug
 from bilateral.pki.verifiers import ConfiguredCA, PeerCA, PinnedFingerprint, PinnedRawKey, WebPKI
 from bilateral.protocol.reasons import Reason
-from bilateral.reconcile.outcome import SecretView
 from bilateral.reconcile.partners import Partner
 from bilateral.reconcile.services import (
-    OWN,
-    Presentable,
     ResolvedService,
     ServiceRefused,
     ServiceView,
-    Token,
-    build_entry,
-    merge_services,
-    read_token,
-    resolve_introduced,
     resolve_service,
-    select_chain,
 )
 from bilateral.resources.trustedservice import VerifierSpec
 from unit.pki.material import certificate
 
 from .conftest import NOW
 from .service_objects import (
+    BOTH,
+    CA,
     EXPIRED,
     FOREIGN_LEAF,
     LEAF,
@@ -47,20 +35,19 @@ from .service_objects import (
     OLD,
     OLD_AUTHORITY,
     OTHER_LEAF,
-    OUR_AUTHORITY,
     RAW,
     STRANGER,
-    URL,
     authority,
     partner,
     pem,
+    pins,
+    resolved,
     service,
 )
 
 CONTRADICTION = Reason.VERIFIER_CONTRADICTS_PEER
 WEB: dict[str, Any] = {"webPKI": {}}
 WEB_BUNDLE = {"webPKI": {"caBundle": pem(STRANGER)}}
-CA = {"certificateAuthority": {"pem": pem(STRANGER)}}
 CA_NEW = {"certificateAuthority": {"pem": pem(NEW_AUTHORITY)}}
 ANY_FINGERPRINT: dict[str, Any] = {"fingerprint": {}}
 
@@ -82,13 +69,6 @@ def answer(
     wanted = service(peer=name, verifier=verifier, transport="RawKey" if raw else None)
     found = resolve_service(wanted, ServiceView(partner=peer, **view), NOW)
     return found.reason if isinstance(found, ServiceRefused) else found.verifier
-
-
-def pins(*texts: str) -> Any:
-    return tuple(parse_fingerprint(text) for text in texts)
-
-
-BOTH = (NEW_AUTHORITY, OLD_AUTHORITY)
 
 
 @pytest.mark.parametrize(
@@ -287,13 +267,6 @@ def test_authorities_past_their_end_are_left_out() -> None:
     assert answer(verifier={"webPKI": {"caBundle": pem(EXPIRED)}}) is Reason.AUTHORITY_EXPIRED
 
 
-def resolved(**view: Any) -> ResolvedService:
-    wanted = service(**{"peer": "org-b", **view.pop("spec", {})})
-    found = resolve_service(wanted, ServiceView(**{"partner": partner(authorities=BOTH), **view}), NOW)
-    assert isinstance(found, ResolvedService)
-    return found
-
-
 def test_it_ends_when_the_pin_or_an_authority_does() -> None:
     assert resolved().until == NOW + 43_200
     brief = authority("Org B CA", seconds=600)
@@ -331,256 +304,3 @@ def test_the_partners_deadline_is_the_services_unless_a_person_retains() -> None
     assert (kept.peer, kept.deadline_of, kept.until is not None) == ("org-b", None, True)
     alone = resolved(spec={"peer": None}, partner=None)
     assert (alone.peer, alone.deadline_of) == (None, None)
-
-
-# Tokens
-
-
-TOKEN: dict[str, Any] = {"bearerTokenSecretRef": {"name": "org2-token", "key": "token"}}
-
-
-def test_a_token_is_part_of_a_resolved_service_only() -> None:
-    assert resolved(spec=TOKEN, token=Token("secret-1")).bearer_token == "secret-1"
-    assert "secret-1" not in repr(resolved(spec=TOKEN, token=Token("secret-1")))
-    assert "secret-1" not in repr(ServiceView(token=Token("secret-1")))
-    assert resolved(token=Token(None)).bearer_token is None
-
-
-@pytest.mark.parametrize("problem", [None, Reason.SECRET_NOT_FOUND, Reason.TOKEN_INVALID])
-def test_without_its_token_a_service_is_refused(problem: Reason | None) -> None:
-    wanted = service(peer="org-b", **TOKEN)
-    view = ServiceView(partner=partner(LEAF), token=Token(None, problem))
-    found = resolve_service(wanted, view, NOW)
-    assert found == ServiceRefused("org2-api", problem or Reason.SECRET_NOT_FOUND)
-
-
-def secret(value: bytes, *, referenced: bool = True, key: str = "token") -> SecretView:
-    return SecretView("org2-token", "uid", "1", None, referenced, "Opaque", {key: value})
-
-
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        (None, Token(None, Reason.SECRET_NOT_FOUND)),
-        (secret(b"abc", referenced=False), Token(None, Reason.SECRET_NOT_FOUND)),
-        (secret(b"abc", key="other"), Token(None, Reason.SECRET_NOT_FOUND)),
-        (secret(b"abc"), Token("abc")),
-        (secret(b"abc\n"), Token("abc")),
-        (secret(b"abc\r\n"), Token("abc")),
-        (secret(b"~" * 4096), Token("~" * 4096)),
-        *(
-            (secret(value), Token(None, Reason.TOKEN_INVALID))
-            for value in (
-                b"", b"\n", b"a b", b"abc\n\n", b" abc", b"a\r\nX-Header: 1", "café".encode(),
-                b"\xff", b"a\x00", b"a" * 4097,
-            )
-        ),
-    ],
-)  # fmt: skip
-def test_a_token_is_printable_ascii_of_a_secret_that_was_opened_to_us(
-    found: SecretView | None, expected: Token
-) -> None:
-    assert read_token(found, "token", URL) == expected
-
-
-@pytest.mark.parametrize(
-    ("hosts", "url", "is_for"),
-    [
-        (b"api.org2.example:9443", URL, True),
-        (b"other.example\napi.org2.example:9443\n", URL, True),
-        (b"api.org2.example", "https://api.org2.example", True),
-        (b"api.org2.example", URL, False),
-        (b"api.org2.example:9443", "https://evil.example:9443", False),
-        (b"api.org2.example:9443", "https://evil-api.org2.example:9443", False),
-        (b"api.org2.example:9443", "https://api.org2.example:94430", False),
-        (b"*", URL, False),
-        (b"", URL, False),
-    ],
-)
-def test_a_token_that_names_its_hosts_goes_to_no_other(hosts: bytes, url: str, is_for: bool) -> None:
-    held = replace(secret(b"abc"), data={"token": b"abc", "hosts": hosts})
-    expected = Token("abc") if is_for else Token(None, Reason.TOKEN_NOT_FOR_HOST)
-    assert read_token(held, "token", url) == expected
-
-
-def test_no_token_leaves_with_a_refusal() -> None:
-    wanted = service(peer="org-b", **TOKEN)
-    stale = ServiceView(partner=partner(withheld=Reason.PEER_STALE), token=Token("secret-1"))
-    assert resolve_service(wanted, stale, NOW) == ServiceRefused("org2-api", Reason.PEER_STALE)
-
-
-# Whose chain
-
-
-def test_by_default_the_peers_authorities_newest_first() -> None:
-    assert resolved().presents == (Presentable(NEW), Presentable(OLD))
-    assert resolved(partner=partner(LEAF)).presents == ()
-    assert resolved(spec={"peer": None}, partner=None).presents == ()
-
-
-SIGNERS = {
-    "org-c": partner(name="org-c", authorities=(STRANGER,)),
-    "gone-stale": partner(name="gone-stale", withheld=Reason.PEER_STALE, authorities=(STRANGER,)),
-}
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["self"], (OWN,)),
-        (["org-c"], (Presentable(STRANGER.certificate),)),
-        (["org-c", "self"], (Presentable(STRANGER.certificate), OWN)),
-        (["self", "nobody"], (OWN,)),
-        (["gone-stale", "self"], (OWN,)),
-    ],
-)
-def test_named_authorities_in_their_order(names: list[str], expected: tuple[Presentable, ...]) -> None:
-    assert resolved(spec={"authorities": names}, signers=SIGNERS).presents == expected
-
-
-@pytest.mark.parametrize("names", [["nobody"], ["gone-stale"], ["gone-stale", "nobody"]])
-def test_authorities_of_which_none_is_known_are_refused(names: list[str]) -> None:
-    """An empty list would mean: show whatever there is."""
-    wanted = service(peer="org-b", authorities=names)
-    found = resolve_service(wanted, ServiceView(partner(LEAF), SIGNERS), NOW)
-    assert found == ServiceRefused("org2-api", Reason.AUTHORITY_UNKNOWN)
-
-
-def names_of(certificate: x509.Certificate) -> tuple[str, str]:
-    return rfc4514_name(certificate.subject), build_slug(certificate)
-
-
-@pytest.mark.parametrize(
-    ("held", "expected", "has_chain"),
-    [
-        pytest.param([NEW, OLD], NEW, True, id="both generations: the newest"),
-        pytest.param([OLD], OLD, True, id="only the old one"),
-        pytest.param([NEW], NEW, True, id="only the new one"),
-        pytest.param([], NEW, False, id="none: the newest is asked for"),
-        pytest.param([STRANGER.certificate], NEW, False, id="only another's: the newest is asked for"),
-    ],
-)
-def test_exactly_one_authority_is_named(
-    held: list[x509.Certificate], expected: x509.Certificate, has_chain: bool
-) -> None:
-    choice = select_chain(resolved(), {build_slug(each) for each in held}, OUR_AUTHORITY.certificate)
-    assert choice.auths == names_of(expected)
-    assert choice.has_chain is has_chain
-
-
-def test_our_own_authority_needs_no_chain() -> None:
-    own = OUR_AUTHORITY.certificate
-    both = replace(resolved(), presents=(Presentable(NEW), OWN))
-    assert select_chain(both, (), own) == replace(
-        select_chain(both, (), own), auths=names_of(own), has_chain=True
-    )
-    assert select_chain(both, {build_slug(NEW)}, own).auths == names_of(NEW)
-    assert select_chain(both, (), None).has_chain is False
-    only = replace(resolved(), presents=(OWN,))
-    assert select_chain(only, {build_slug(NEW)}, own).auths == names_of(own)
-    assert select_chain(only, (), None).auths == ()
-    assert select_chain(only, (), None).has_chain is False
-
-
-def test_a_service_that_asks_for_nobody_is_shown_the_identity_itself() -> None:
-    choice = select_chain(resolved(partner=partner(LEAF)), {build_slug(NEW)}, OUR_AUTHORITY.certificate)
-    assert (choice.auths, choice.has_chain) == ((), True)
-
-
-# The file
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        resolved(),
-        resolved(partner=partner(LEAF)),
-        resolved(partner=partner(RAW), spec={"transport": "RawKey"}),
-        resolved(partner=None, spec={"peer": None}),
-        resolved(partner=None, spec={"peer": None, "verifier": CA}),
-        resolved(spec=TOKEN, token=Token("secret-1")),
-    ],
-    ids=["PeerCA", "PinnedFingerprint", "PinnedRawKey", "WebPKI", "ConfiguredCA", "with a token"],
-)
-def test_what_is_written_reads_back(found: ResolvedService) -> None:
-    entry = build_entry(found, select_chain(found, (), None).auths)
-    assert parse_entry(found.alias, yaml.safe_load(entry.to_yaml())) == entry
-    assert (entry.url, entry.verifier, entry.peer) == (URL, found.verifier, found.deadline_of)
-    assert entry.bearer_token == found.bearer_token
-
-
-# Services that come with an introduction
-
-
-def introduced(
-    peer: Partner | None, *, named: bool = True, by: Any = NEW_AUTHORITY, alias: str = "org2-api"
-) -> ResolvedService | ServiceRefused:
-    return resolve_introduced(alias, URL, by.certificate, peer, peer_is_named=named, now=NOW)
-
-
-def test_an_introductions_service_is_resolved_by_the_same_table() -> None:
-    for peer, expected in (
-        (partner(authorities=BOTH), PeerCA((NEW, OLD))),
-        (partner(LEAF, authorities=BOTH), PinnedFingerprint(pins(LEAF))),
-    ):
-        found = introduced(peer)
-        assert isinstance(found, ResolvedService)
-        assert found.verifier == expected
-        assert found.presents == (Presentable(NEW), Presentable(OLD))
-        assert (found.peer, found.deadline_of, found.until) == ("org-b", "org-b-kernel", NOW + 43_200)
-
-
-def test_an_introduction_by_a_given_fingerprint_is_verified_by_its_own_authority() -> None:
-    found = introduced(None, named=False)
-    assert isinstance(found, ResolvedService)
-    assert found.verifier == ConfiguredCA((NEW,))
-    assert found.presents == (Presentable(NEW),)
-    assert found.deadline_of is None
-
-
-def test_an_introductions_own_authority_is_shown_where_the_peer_announces_none() -> None:
-    found = introduced(partner(LEAF), by=STRANGER)
-    assert isinstance(found, ResolvedService)
-    assert found.presents == (Presentable(STRANGER.certificate),)
-
-
-@pytest.mark.parametrize(
-    ("peer", "reason"),
-    [
-        (None, Reason.PEER_NOT_FOUND),
-        (partner(), Reason.NOTHING_PINNED),
-        (partner(RAW), Reason.NOTHING_PINNED),
-        (partner(withheld=Reason.PEER_STALE), Reason.PEER_STALE),
-        (partner(authorities=(EXPIRED,)), Reason.AUTHORITY_EXPIRED),
-    ],
-)
-def test_an_introductions_service_is_refused_with_its_peer(peer: Partner | None, reason: Reason) -> None:
-    assert introduced(peer) == ServiceRefused("org2-api", reason)
-
-
-def test_an_expired_authority_of_a_given_fingerprint_verifies_nobody() -> None:
-    assert introduced(None, named=False, by=EXPIRED) == ServiceRefused("org2-api", Reason.AUTHORITY_EXPIRED)
-
-
-def test_a_persons_alias_goes_before_an_introductions() -> None:
-    ours = replace(resolved(), url="https://ours.example")
-    theirs = introduced(partner(authorities=BOTH))
-    assert merge_services([ours], [theirs]) == (ours,)
-    assert merge_services([ServiceRefused("org2-api", Reason.PEER_STALE)], [theirs]) == ()
-    assert merge_services([], [theirs], given=["org2-api"]) == (), "although this identity may not see it"
-    assert merge_services([], [theirs], given=["another"]) == (theirs,)
-
-
-def test_of_two_introductions_the_older_keeps_an_alias_also_while_it_is_refused() -> None:
-    older, newer = introduced(partner(authorities=BOTH)), introduced(None, named=False, by=STRANGER)
-    assert merge_services([], [older, newer]) == (older,)
-    assert merge_services([], [newer, older]) == (newer,)
-    assert merge_services([], [ServiceRefused("org2-api", Reason.PEER_STALE), newer]) == ()
-
-
-def test_services_are_sorted_by_alias() -> None:
-    peer = partner(authorities=BOTH)
-    found = merge_services(
-        [replace(resolved(), alias="m")], [introduced(peer, alias="z"), introduced(peer, alias="a")]
-    )
-    assert [each.alias for each in found] == ["a", "m", "z"]

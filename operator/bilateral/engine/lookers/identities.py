@@ -4,12 +4,15 @@ Rules:
 
 - What was signed is in the issued record before it is in a Secret. A certificate whose record could not be
   written is thrown away.
+- The Secrets that follow from it go out at once, each whatever becomes of the others; where one ends in an error,
+  nothing is said, and the next look finds the others written.
 - One status write ends a look, whatever the look did.
 - Rollouts are asked for last, with the hash of what was written: a workload that starts anew finds it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -73,11 +76,11 @@ class WorkloadIdentityLooker:
             outcome = await self._decide(identity, now)
             if not tools.holds():
                 return
-            written = [await tools.secrets.write(identity, each) for each in outcome.outputs]
+            written = await self._write_all(identity, outcome)
             if tools.secrets.taken(key.namespace) != taken:
                 continue  # a name is taken: that is to be said
-            rolled = await self._roll_out_all(identity, outcome) if all(written) else {}
-            status, next_at = finish_identity(identity, outcome, Done(all(written), rolled), now)
+            rolled = await self._roll_out_all(identity, outcome) if written else {}
+            status, next_at = finish_identity(identity, outcome, Done(written, rolled), now)
             await tools.write_status(key, raw, status.to_wire())
             if next_at is not None:
                 tools.schedule(key, next_at)
@@ -85,6 +88,18 @@ class WorkloadIdentityLooker:
                 tools.look_after(key, RECORD_AGAIN_SECONDS)  # what stood in the way passes by itself
             return
         tools.queue.add(key)
+
+    async def _write_all(self, identity: WorkloadIdentity, outcome: IdentityOutcome) -> bool:
+        """Write the Secrets, all at once; whether all are there. Raises the first APIError.
+
+        Each is written whatever becomes of the others, and the error is raised when all have been answered.
+        """
+        writes = (self._tools.secrets.write(identity, each) for each in outcome.outputs)
+        answers = await asyncio.gather(*writes, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return all(answers)
 
     def _is_record_taken(self, identity: WorkloadIdentity) -> bool:
         """Whether a foreign Secret has the name of the issued record: only a person can change that."""
