@@ -105,8 +105,9 @@ class FakeCluster:
         found = self.objects[plural, self.namespace, name]
         assert changes.get("metadata", {}).get("uid", found["metadata"]["uid"]) == found["metadata"]["uid"]
         merge(found, {key: value for key, value in changes.items() if key != "metadata"})
-        annotations = changes.get("metadata", {}).get("annotations", {})
-        merge(found["metadata"], {"annotations": annotations} if annotations else {})
+        for marks in ("annotations", "labels"):
+            given = changes.get("metadata", {}).get(marks, {})
+            merge(found["metadata"], {marks: given} if given else {})
         found["metadata"]["generation"] += 1
         answer = copy.deepcopy(found)
         self.annotated(found)

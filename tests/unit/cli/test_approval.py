@@ -70,6 +70,24 @@ def approval(shell: Shell) -> str:
     )
 
 
+def by_policy(**issue: Any) -> Object:
+    obj = introduction(approval="Approved", **issue)
+    obj["metadata"]["labels"]["bilateral.dev/approved-by"] = "policy"
+    return obj
+
+
+@pytest.mark.parametrize("command", ["approve", "deny"])
+def test_what_a_policy_approved_is_a_persons_from_the_decision_on(command: str) -> None:
+    run = shell(by_policy())
+    result = run.run(command, NAME, "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert "asked for by their operator, approved by the policy and by nobody yet" in result.stderr
+    metadata = run.cluster.objects["introductions", "trust", NAME]["metadata"]
+    assert metadata["labels"].get("bilateral.dev/approved-by") is None
+    assert metadata["labels"]["bilateral.dev/origin"] == "online"
+    assert approval(run) == {"approve": "Approved", "deny": "Denied"}[command]
+
+
 def test_what_is_approved_is_shown_and_asked_before_it_is_written() -> None:
     run = shell()
     result = run.run("approve", NAME, stdin="y\n")

@@ -47,6 +47,7 @@ SERVICE = key(Kind.TRUSTED_SERVICE, "api")
 OTHER_SERVICE = key(Kind.TRUSTED_SERVICE, "web")
 ISSUED = key(Kind.INTRODUCTION, "issued")
 ACCEPTED = key(Kind.INTRODUCTION, "accepted")
+POLICY = key(Kind.FEDERATION_POLICY, "policy")
 
 SPECS: dict[Key, dict[str, Any]] = {
     DOMAIN: {"kernelId": "a"},
@@ -61,6 +62,7 @@ SPECS: dict[Key, dict[str, Any]] = {
     SERVICE: {"peer": "org-b"},
     OTHER_SERVICE: {"url": "https://web.example"},
     ISSUED: {"issue": {"trustDomain": "org-a", "peer": "org-b"}},
+    POLICY: {"peer": "org-b", "partnerId": "org-b"},
     ACCEPTED: {"accept": {"identity": "client1", "introductionSecretRef": {"name": "letter", "key": "json"}}},
 }
 SECRETS: dict[str, Key | None] = {
@@ -90,7 +92,10 @@ def cache() -> Cache:
     ("changed", "expected"),
     [
         pytest.param(DOMAIN, {CLIENT, ISSUED}, id="a trust domain: its identities and what it issues"),
-        pytest.param(PEER, {SERVICE, CLIENT, ISSUED, SERVER}, id="a peer: services, who sees them, clients"),
+        pytest.param(
+            PEER, {SERVICE, CLIENT, ISSUED, SERVER, POLICY}, id="a peer: services, who sees them, clients"
+        ),
+        pytest.param(POLICY, {ISSUED}, id="a policy: the introductions of its peer's parties"),
         pytest.param(SERVICE, {CLIENT}, id="a service: who may see every service"),
         pytest.param(OTHER_SERVICE, {CLIENT, LISTED}, id="a service that somebody lists"),
         pytest.param(ISSUED, set(), id="an introduction that we issue"),
@@ -101,7 +106,9 @@ def cache() -> Cache:
         pytest.param(key(Kind.SECRET, "org-a-peers-1"), {DOMAIN}, id="its second part"),
         pytest.param(key(Kind.SECRET, "org-a-issued-3"), {DOMAIN}, id="what was signed"),
         pytest.param(
-            key(Kind.SECRET, "org-b-ca"), {PEER, SERVICE, CLIENT, ISSUED, SERVER}, id="a peer's authorities"
+            key(Kind.SECRET, "org-b-ca"),
+            {PEER, SERVICE, CLIENT, ISSUED, SERVER, POLICY},
+            id="a peer's authorities",
         ),
         pytest.param(key(Kind.SECRET, "client1-identity"), {CLIENT, ACCEPTED}, id="an identity's key"),
         pytest.param(key(Kind.SECRET, "client1-id-chains"), {CLIENT}, id="an identity's chains"),

@@ -11,6 +11,7 @@ import pytest
 
 from bilateral.engine import introductions
 from bilateral.engine.api import APIError, Forbidden
+from bilateral.engine.cache import Key, Kind
 from bilateral.engine.introduction_terms import find_terms
 from bilateral.engine.introductions import IntroductionDesk
 from bilateral.exchange.errors import Refusal
@@ -237,6 +238,31 @@ async def test_a_second_policy_is_seen_by_what_the_first_approved(
     assert isinstance(await desk.status(question(clock, waiting.id), None), Granted)
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_what_was_recorded_under_other_terms_and_not_shown_is_signed_anew(
+    desk: IntroductionDesk, replica: Replica, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(replica, automatic())
+    waiting = await desk.request(asking(clock), None)
+    apply = replica.api.apply
+
+    async def fail(path: str, body: dict[str, Any], *, manager: str) -> dict[str, Any]:
+        if "/introductions/" in path:
+            raise APIError(503)
+        return await apply(path, body, manager=manager)
+
+    monkeypatch.setattr(replica.api, "apply", fail)
+    with pytest.raises(APIError):
+        await replica.settle()
+    monkeypatch.setattr(replica.api, "apply", apply)
+    say(replica, automatic(maxValiditySeconds=1800))
+    replica.queue.add(Key(Kind.INTRODUCTION, "trust", only(replica)["metadata"]["name"]))
+    await replica.settle()
+    granted = await desk.status(question(clock, waiting.id), None)
+    assert isinstance(granted, Granted)
+    assert int(parse_introduction(granted.introduction).not_after.timestamp()) == int(clock.wall) + 1800
+
+
 def test_the_terms_of_a_peer(replica: Replica) -> None:
     assert terms(replica) is None
     say(replica, automatic())
@@ -253,6 +279,9 @@ def test_the_terms_of_a_peer(replica: Replica) -> None:
     broken["spec"]["maxAutonomyTier"] = "Nobody"
     say(replica, broken)
     assert terms(replica) is Reason.INVALID_SPEC
+    say(replica, policy("twin"))
+    assert terms(replica) is Reason.POLICY_CONFLICT
+    del replica.api.objects["federationpolicies", "twin"]
     going = automatic()
     going["metadata"]["deletionTimestamp"] = "2026-11-21T00:00:00Z"
     say(replica, going)
