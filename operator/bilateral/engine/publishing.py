@@ -131,9 +131,11 @@ class Feeds:
         self, kernel_id: str, feed: _Feed, entries: Sequence[RevocationEntry], key: SigningKey
     ) -> FeedHead:
         async with feed.turn:
-            await self._catch_up(kernel_id, feed)
+            last = await self._catch_up(kernel_id, feed)
             size = feed.publisher.size
-            head = self._head(feed.publisher, key, self._guard.now(), entries)
+            # A replica whose clock is behind another's does not take its head back.
+            now = max(self._guard.now(), 0 if last is None else last.published_at)
+            head = self._head(feed.publisher, key, now, entries)
             stored = [FeedEntry(each.capability_id, each.revoked_at, each.to_wire()) for each in entries]
             await self._ledger.append_revocations(kernel_id, size, stored, head)
             feed.publisher.extend(entries)

@@ -6,7 +6,8 @@ Rules:
   fresh proves nothing. When to read first is spread by the policy's UID, so that a restart asks nobody at once,
   unless nothing is known yet; from then on it is every ``pollSeconds``, a tenth earlier or later.
 - Each page is stored before it counts and before the next is asked for. What was read before a failure stays.
-- A contradiction is kept as evidence and closes the partner. A failure is a reason; what is known stays known, and
+- A contradiction is kept as evidence and closes the partner, whose feed is then not read any more: all is refused,
+  and no more evidence is wanted. A failure is a reason; what is known stays known, and
   is too old at its second.
 """
 
@@ -142,6 +143,8 @@ class Readings:
         """Read; whether everything that there is was read."""
         target = self._target(found, feed)
         state = await self._news.load(relation)
+        if self._news.about(relation, None, found.policy.metadata.created_at).equivocated:
+            return True
         if found.meaning.takes_unsigned_news:
             told = await read_plain_revocations(self._outbound, target)
             await self._news.merge_lesser(

@@ -7,6 +7,7 @@ Rules:
 - A question is answered from memory. What of a partner was never loaded is unknown, and news of nobody is fresh.
 - Evidence of two histories closes the partner until a person has judged it: it counts against every policy that
   was made before it was kept. Whoever has settled the matter deletes the policy and makes it anew.
+- A stranger's head can be made by anybody, so of those only the first few are kept.
 - With several replicas one reads the feeds; the others find what it stored when they look for it.
 """
 
@@ -24,6 +25,8 @@ from bilateral.protocol.revocation_set import PartnerRevocations, RevocationSet
 
 REFRESH_SECONDS = 5.0
 """How long what was read of the ledger counts where another replica reads the feeds."""
+MAX_FOREIGN_KEPT = 16
+"""How many heads of strangers are kept of a partner: whoever serves them does not fill the ledger."""
 _NO_ROOT = "0" * 64
 _CONVICTING = frozenset({Contradiction.ROLLBACK.value, Contradiction.FORK.value, Contradiction.PROOF.value})
 """Not a foreign signer's head: anybody can make one."""
@@ -33,6 +36,7 @@ _CONVICTING = frozenset({Contradiction.ROLLBACK.value, Contradiction.FORK.value,
 class _News:
     state: FeedState = field(default_factory=FeedState)
     convicted_at: int = 0
+    foreign_kept: int = 0
     lesser_at: int = 0
     looked_at: float = 0.0
     told: tuple[int | None, PartnerHead | None] = (None, None)
@@ -73,7 +77,9 @@ class RevocationNews:
                 )
             kept = await self._ledger.load_evidence(relation)
             convicting = [each.kept_at for each in kept if each.document.get("kind") in _CONVICTING]
-            news.convicted_at = max(convicting, default=0)
+            # What counts although it could not be kept, or was kept while we looked, counts on.
+            news.convicted_at = max(news.convicted_at, *convicting, 0)
+            news.foreign_kept = max(news.foreign_kept, len(kept) - len(convicting))
             news.told, news.looked_at = told, now
         return news.state
 
@@ -137,6 +143,10 @@ class RevocationNews:
         news = self._news[relation]
         if evidence.kind.value in _CONVICTING:
             news.convicted_at = max(news.convicted_at, evidence.at)
+        elif news.foreign_kept >= MAX_FOREIGN_KEPT:
+            return
+        else:
+            news.foreign_kept += 1
         await self._ledger.keep_evidence(relation, evidence.to_members(), evidence.at)
 
 

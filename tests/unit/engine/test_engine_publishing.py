@@ -113,6 +113,14 @@ async def test_a_head_is_signed_anew_when_it_is_old(scene: Scene) -> None:
     assert (await scene.read(0))[0].published_at == first.published_at + HEAD_SECONDS
 
 
+async def test_a_replica_whose_clock_is_behind_revokes_all_the_same(scene: Scene, clock: FakeClock) -> None:
+    first = await scene.feeds[0].revoke(KERNEL, ["cap-1"])
+    clock.wall -= 2
+    head = await scene.feeds[1].revoke(KERNEL, ["cap-2"])
+    assert (head.size, head.published_at) == (2, first.published_at)
+    assert (await scene.read(0))[1] == ["cap-1", "cap-2"]
+
+
 @pytest.mark.parametrize(("kernel", "reason"), [("nobody", Reason.NOT_FOUND), (KERNEL, Reason.NOT_READY)])
 async def test_there_is_no_feed_without_a_key(scene: Scene, kernel: str, reason: Reason) -> None:
     scene.replicas[0].clock.wall -= 3600

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bilateral.engine.revocations import REFRESH_SECONDS, RevocationNews
+from bilateral.engine.revocations import MAX_FOREIGN_KEPT, REFRESH_SECONDS, RevocationNews
 from bilateral.ledger.errors import LedgerUnavailable
 from bilateral.ledger.interface import Ledger
 from bilateral.ledger.opening import open_ledger
@@ -117,6 +117,36 @@ async def test_a_strangers_head_convicts_nobody(ledger: Ledger, clock: FakeClock
     await news.convict(OURS, caught.value.evidence)
     assert not news.about(OURS, HOUR, 1).equivocated
     assert len(await ledger.load_evidence(OURS)) == 1
+
+
+async def test_what_could_not_be_kept_closes_all_the_same(
+    ledger: Ledger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any, **__: Any) -> str:
+        raise LedgerUnavailable("sqlite")
+
+    news = RevocationNews(ledger, clock)
+    await read(news, feed_of(3))
+    fork = Feed().revoke("cap-0", "cap-1", "another", "more")
+    with pytest.raises(Equivocation) as caught:
+        READER.read(await news.load(OURS), fork.page(3, NOW + 10).to_json(), NOW + 10)
+    monkeypatch.setattr(ledger, "keep_evidence", fail)
+    with pytest.raises(LedgerUnavailable):
+        await news.convict(OURS, caught.value.evidence)
+    clock.advance(REFRESH_SECONDS)
+    await news.load(OURS)
+    assert news.about(OURS, HOUR, NOW).equivocated
+
+
+async def test_of_strangers_heads_a_few_are_kept(ledger: Ledger, clock: FakeClock) -> None:
+    for start in (0, MAX_FOREIGN_KEPT - 3):
+        news = RevocationNews(ledger, clock)
+        for number in range(start, start + MAX_FOREIGN_KEPT):
+            forged = Feed(key=OTHER_KEY).revoke(f"cap-{number}")
+            with pytest.raises(ForeignSigner) as caught:
+                READER.read(await news.load(OURS), forged.page(0).to_json(), NOW)
+            await news.convict(OURS, caught.value.evidence)
+    assert len(await ledger.load_evidence(OURS)) == MAX_FOREIGN_KEPT
 
 
 async def test_an_unsigned_source_is_marked_as_such(ledger: Ledger, clock: FakeClock) -> None:
