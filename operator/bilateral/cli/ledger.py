@@ -1,7 +1,7 @@
 """``bilateral ledger``: whether what was recorded is still what was written.
 
 It reads and changes nothing, not even an old version's tables. Where the ledger is comes from ``--url`` or
-``BILATERAL_LEDGER_URL``; what is printed of it has neither user nor password.
+``BILATERAL_LEDGER``; what is printed of it has neither user nor password.
 """
 
 from __future__ import annotations

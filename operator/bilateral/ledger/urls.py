@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from bilateral.ledger.errors import LedgerMisconfigured
 
-URL_VARIABLE = "BILATERAL_LEDGER_URL"
+URL_VARIABLE = "BILATERAL_LEDGER"
 DEFAULT_URL = "sqlite:///var/lib/bilateral/ledger.db"
 _EXPECTED = "expected sqlite:///absolute/path or postgresql://host/database"
 _MAX_LENGTH = 4096

@@ -55,7 +55,7 @@ def test_an_intact_ledger_says_so_with_its_head(path: Path, links: list[Link]) -
 def test_the_url_may_stand_in_the_environment(
     path: Path, links: list[Link], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BILATERAL_LEDGER_URL", f"sqlite://{path}")
+    monkeypatch.setenv("BILATERAL_LEDGER", f"sqlite://{path}")
     result = Shell().run("ledger", "verify", "-o", "json", "--expect", f"2:{links[1].hash}")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout) == {
