@@ -184,7 +184,7 @@ def _read_news(
         remarks.append(f"the partner's feed could not be read: {error.message}")
     except _UnknownServerError as error:
         remarks.append(f"the partner's feed was not read: {error}")
-    until = state.fresh_until(ceiling) if state.is_complete else None
+    until = state.fresh_until(ceiling)  # of the newest head all of whose entries were read
     return PartnerRevocations(revoked, kernel_id, until, equivocated=equivocated), remarks
 
 

@@ -454,6 +454,7 @@ async def strange(authority: Credentials, folder: Path, answer: object) -> Async
         yield Stage(Desk(), folder, options(folder, authority, other.port)), other
 
 
+EMPTY = b'{"schema":"bilateral.policies.v1","policies":[]}'
 PROBLEM = json.dumps(
     {"type": "https://chio.dev/errors/federation/not-ready", "title": CANARY, "status": 503, "detail": CANARY}
 ).encode()
@@ -466,6 +467,7 @@ PROBLEM = json.dumps(
         (http(200, b"[]", "Connection: close"), "cannot be read"),
         (http(200, b"{}", "Connection: close"), "cannot be read"),
         (http(200, CANARY.encode(), media_type="text/html"), "cannot be read"),
+        (http(200, EMPTY, media_type="text/plain"), "cannot be read"),
         (http(200, b"{}", "Content-Encoding: gzip"), "compressed"),
         (http(302, b"", "Location: https://elsewhere.example/"), "answered 302"),
         (http(404, CANARY.encode(), media_type="text/plain"), "answered 404"),
