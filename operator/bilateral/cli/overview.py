@@ -3,7 +3,8 @@
 Pure: objects and ``now`` in, lines out. It believes a status only as far as the clock and the generation
 allow: what is past its deadline is not ready whatever the condition still says (the operator may be away), and
 a status of an older generation is not about what stands in the spec. Here are trust domains and partners, and
-what every kind has; the other kinds are in :mod:`bilateral.cli.overview_parties`.
+what every kind has; the other kinds are in :mod:`bilateral.cli.overview_parties`
+and :mod:`bilateral.cli.overview_policies`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bilateral.protocol.reasons import Reason
 from bilateral.resources.conditions import ConditionStatus
 from bilateral.resources.errors import InvalidResource
 from bilateral.resources.federationpeer import FederationPeer, OnStale
+from bilateral.resources.federationpolicy import FederationPolicy
 from bilateral.resources.introduction import Introduction
 from bilateral.resources.kinds import KINDS
 from bilateral.resources.times import format_time
@@ -26,7 +28,9 @@ from bilateral.resources.trustdomain import TrustDomain
 from bilateral.resources.trustedservice import TrustedService
 from bilateral.resources.workloadidentity import WorkloadIdentity
 
-Known: TypeAlias = TrustDomain | FederationPeer | WorkloadIdentity | TrustedService | Introduction
+Known: TypeAlias = (
+    TrustDomain | FederationPeer | WorkloadIdentity | TrustedService | Introduction | FederationPolicy
+)
 
 BEING_DELETED = "being deleted"
 NOT_SEEN = "no operator has looked at it yet"

@@ -98,6 +98,13 @@ def write_text(
     doing = {"delete": "Deleting", "suspend": "Suspending"}[action]
     sections: list[tuple[str, list[str]]] = [
         ("Partners that would count for nothing", [f"{name} ({why})" for name, why in found.partners]),
+        (
+            "Policies by which nothing would be allowed any more",
+            [
+                f"federationpolicy/{each.name} ({each.reason}): every call of {each.partner_id} is refused"
+                for each in found.policies
+            ],
+        ),
         ("Identities that would end, or lose the authority that signs them", list(found.identities)),
         (
             "Services that nobody could call any more",
@@ -172,6 +179,10 @@ def as_data(action: str, reference: str, found: Plan, unseen: Iterable[str]) -> 
         "action": action,
         "object": reference,
         "partners": [{"name": name, "reason": reason.value} for name, reason in found.partners],
+        "policies": [
+            {"name": each.name, "partnerId": each.partner_id, "reason": each.reason.value}
+            for each in found.policies
+        ],
         "identities": [*found.identities],
         "services": [
             {

@@ -17,6 +17,7 @@ from bilateral.pki.introductions import Introduction as Document
 from bilateral.pki.introductions import parse_introduction
 from bilateral.protocol.reasons import Reason
 from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.federationpolicy import FederationPolicy
 from bilateral.resources.introduction import Introduction
 from bilateral.resources.kinds import KINDS
 from bilateral.resources.meta import Resource
@@ -52,6 +53,8 @@ def read_removal(cluster: Cluster, kind: type[Resource], name: str, objects: Obj
         return Removal(uid, identity=name)
     if kind is TrustedService:
         return Removal(uid, service=name)
+    if kind is FederationPolicy:
+        return Removal(uid, policy=name)
     return Removal(uid, introduction=name)
 
 
@@ -75,6 +78,7 @@ def read_objects(cluster: Cluster) -> Objects:
         identities=reader.list(WorkloadIdentity),
         services=reader.list(TrustedService),
         introductions=introductions,
+        policies=reader.list(FederationPolicy),
         documents=reader.documents(introductions),
         secrets=reader.secrets(),
         unseen=tuple(reader.unseen),

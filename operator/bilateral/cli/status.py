@@ -18,9 +18,11 @@ from bilateral.cli.invocation import Invocation, cluster_options
 from bilateral.cli.output import Data, Format, format_option, render
 from bilateral.cli.overview import Line, as_data, describe_peer, describe_trust_domain
 from bilateral.cli.overview_parties import describe_identity, describe_introduction, describe_service
+from bilateral.cli.overview_policies import describe_policy
 from bilateral.cli.overview_text import write_text
 from bilateral.cli.overview_tree import arrange, follow
 from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.federationpolicy import FederationPolicy
 from bilateral.resources.introduction import Introduction
 from bilateral.resources.kinds import KINDS
 from bilateral.resources.trustdomain import TrustDomain
@@ -57,9 +59,9 @@ def status(
     """Show who is trusted, until when, what is wrong and whose move it is.
 
     Without NAME everything in the namespace is shown: trust domains, and below them partners, identities,
-    services and introductions. NAME is any of these, also as KIND/NAME. What is not ready stands first, and of
-    many that are ready a few are shown. What has passed its deadline is shown as such even when no operator is
-    there to say so.
+    services, introductions and policies. NAME is any of these, also as KIND/NAME. What is not ready stands
+    first, and of many that are ready a few are shown. What has passed its deadline is shown as such even when no
+    operator is there to say so.
     """
     cluster = invocation.cluster()
     now = invocation.now()
@@ -105,7 +107,9 @@ class _Reader:
     def read(self, now: int) -> list[Line]:
         """Describe every object. Raises NotPermittedError when the caller may list no kind at all."""
         lines = self._read(TrustDomain.PLURAL, describe_trust_domain, now)
-        lines += self._read(FederationPeer.PLURAL, describe_peer, now)
+        peers = self._read(FederationPeer.PLURAL, describe_peer, now)
+        deadlines = {(line.namespace, line.name): line.until for line in peers}
+        lines += peers
         identities = self._read(WorkloadIdentity.PLURAL, describe_identity, now)
         keys = {
             (line.namespace, line.name): key
@@ -115,6 +119,7 @@ class _Reader:
         lines += identities
         lines += self._read(TrustedService.PLURAL, describe_service, now)
         lines += self._read(Introduction.PLURAL, partial(describe_introduction, keys=keys), now)
+        lines += self._read(FederationPolicy.PLURAL, partial(describe_policy, deadlines=deadlines), now)
         return lines
 
     def _read(self, plural: str, describe: Callable[[Object, int], Line], now: int) -> list[Line]:

@@ -80,10 +80,20 @@ class LostClients:
 
 
 @dataclass(frozen=True, slots=True)
+class LostPolicy:
+    """A policy by which nothing of its partner would be allowed any more."""
+
+    name: str
+    partner_id: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that would be withdrawn; ``identities`` are gone or lose the authority that signs them."""
 
     partners: tuple[tuple[str, Reason], ...]
+    policies: tuple[LostPolicy, ...]
     identities: tuple[str, ...]
     services: tuple[LostService, ...]
     carried: tuple[LostCarried, ...]
@@ -98,8 +108,10 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether nothing would be withdrawn at all."""
-        listed = (self.partners, self.identities, self.services, self.carried, self.introductions)
-        return not any((*listed, self.chains, self.clients, self.certificates, self.secrets))
+        listed = (self.partners, self.policies, self.identities, self.services, self.carried)
+        return not any(
+            (*listed, self.introductions, self.chains, self.clients, self.certificates, self.secrets)
+        )
 
 
 def plan(world: World, removal: Removal, now: int) -> Plan:
@@ -120,6 +132,7 @@ def plan(world: World, removal: Removal, now: int) -> Plan:
     )
     return Plan(
         partners=tuple(_partners(world, removal)),
+        policies=tuple(_policies(world, removal)),
         identities=tuple(name for name, each in sorted(objects.identities.items()) if _ends(each, removal)),
         services=tuple(_services(world, removal)),
         carried=tuple(_carried(world, removal)),
@@ -129,7 +142,7 @@ def plan(world: World, removal: Removal, now: int) -> Plan:
         certificates=certificates,
         secrets=secrets,
         rollouts=rollouts,
-        notes=(*doubts, *_notes(removal, introductions, certificates)),
+        notes=(*doubts, *_notes(removal, introductions, certificates), *_notes_of_policy(world, removal)),
     )
 
 
@@ -142,6 +155,14 @@ def _partners(world: World, removal: Removal) -> Iterator[tuple[str, Reason]]:
         ready = world.objects.partners[name].status.condition("Ready")
         if ready is not None and ready.status is ConditionStatus.TRUE:
             yield name, reason
+
+
+def _policies(world: World, removal: Removal) -> Iterator[LostPolicy]:
+    for name, policy in sorted(world.objects.policies.items()):
+        reason = Reason.NO_POLICY if name == removal.policy else removal.partners.get(policy.spec.peer)
+        ready = policy.status.condition("Ready")
+        if reason is not None and ready is not None and ready.status is ConditionStatus.TRUE:
+            yield LostPolicy(name, policy.spec.partner_id, reason)
 
 
 def _services(world: World, removal: Removal) -> Iterator[LostService]:
@@ -228,3 +249,20 @@ def _notes(
             "What the trust domain's authority signed stays valid until its end, and nobody can withdraw it any "
             "more: the issued record goes with the trust domain. Keys in Secrets of the operator's are lost."
         )
+
+
+def _notes_of_policy(world: World, removal: Removal) -> Iterator[str]:
+    """What a policy leaves behind; of two for one partner neither counts, and one alone does."""
+    policies = world.objects.policies
+    gone = policies.get(removal.policy or "")
+    if gone is None:
+        return
+    yield "What was introduced under the policy stays valid until its end; what was decided stays in the ledger."
+    others = [
+        name
+        for name, each in sorted(policies.items())
+        if name != removal.policy
+        and (each.spec.peer == gone.spec.peer or each.spec.partner_id == gone.spec.partner_id)
+    ]
+    if len(others) == 1:
+        yield f"federationpolicy/{others[0]} is for the same partner: with this one gone, it may count."

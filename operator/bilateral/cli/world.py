@@ -20,6 +20,7 @@ from bilateral.pki.slugs import build_slug
 from bilateral.protocol.reasons import Reason
 from bilateral.resources.conditions import ConditionStatus
 from bilateral.resources.federationpeer import FederationPeer
+from bilateral.resources.federationpolicy import FederationPolicy
 from bilateral.resources.introduction import Introduction
 from bilateral.resources.trustdomain import TrustDomain
 from bilateral.resources.trustedservice import TrustedService
@@ -36,6 +37,7 @@ class Removal:
     identity: str | None = None
     service: str | None = None
     introduction: str | None = None
+    policy: str | None = None
     deletes: bool = True
 
 
@@ -60,6 +62,7 @@ class Objects:
     identities: Mapping[str, WorkloadIdentity] = field(default_factory=dict)
     services: Mapping[str, TrustedService] = field(default_factory=dict)
     introductions: Mapping[str, Introduction] = field(default_factory=dict)
+    policies: Mapping[str, FederationPolicy] = field(default_factory=dict)
     documents: Mapping[str, Document] = field(default_factory=dict)
     secrets: Mapping[str, OwnedSecret] | None = None
     unseen: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from bilateral.protocol.policies.questions import PeerStanding, Revocations
 from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.partners import Partner
 from bilateral.reconcile.sentences import sentence
-from bilateral.resources.condition_types_policies import FEED_FAILURES
+from bilateral.resources.condition_types_policies import FEED_FAILURES, LAST_READING_FAILED
 from bilateral.resources.conditions import ConditionStatus, Wanted, build_conditions
 from bilateral.resources.federationpolicy import (
     FederationPolicy,
@@ -188,7 +188,7 @@ def _revocation_fresh(policy: Policy, feed: FeedView | None, now: int) -> Wanted
     if feed.news.lesser:
         text = f"{text} Nobody signs it."
     if failure is not None:
-        text = f"{text} The last reading failed ({failure.value}): {sentence(failure)}"
+        text = f"{text} {LAST_READING_FAILED} ({failure.value}): {sentence(failure)}"
     return Wanted(_TRUE, Reason.FRESH, text)
 
 

@@ -12,6 +12,9 @@ from bilateral.protocol.reasons import Reason
 from bilateral.resources.condition_types import PEER_WITHHELD, PROGRESS, REFUSED_SPEC
 from bilateral.resources.conditions import ConditionType
 
+LAST_READING_FAILED: Final = "The last reading failed"
+"""How the message of RevocationFresh begins to tell a failure while the news is still fresh; the reason follows."""
+
 FEED_FAILURES: Final = (
     Reason.SECRET_NOT_FOUND,
     Reason.TOKEN_INVALID,

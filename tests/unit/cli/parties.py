@@ -1,4 +1,4 @@
-"""Identities, services and introductions as the API server returns them, for tests of the command line."""
+"""Identities, services, introductions and policies as the API server returns them, for tests of the command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from bilateral.cli.cluster import Object
 from bilateral.resources.times import format_time
-from unit.cli.fakes import NOW, condition, stored
+from unit.cli.fakes import NOW, THEIR_KEY, condition, stored
 
 
 def identity(
@@ -71,6 +71,46 @@ def introduction(
         found | (status or {}),
         (condition("Ready", ready, reason, message),),
     )
+
+
+def policy(
+    name: str = "org-b-here",
+    *,
+    namespace: str = "trust",
+    ready: str = "True",
+    reason: str = "Ready",
+    message: str = "",
+    conditions: tuple[dict[str, Any], ...] = (),
+    age: int | None = 60,
+    status: dict[str, Any] | None = None,
+    **spec: Any,
+) -> Object:
+    """A FederationPolicy for the partner org-b, whose feed was published and read ``age`` seconds ago (None: never)."""
+    found: dict[str, Any] = {"policyHash": "ab" * 32}
+    if age is not None:
+        moment = format_time(NOW - age)
+        found["revocations"] = {
+            "source": "SignedFeed",
+            "treeSize": 2,
+            "rootHash": "cd" * 32,
+            "entries": 2,
+            "publishedAt": moment,
+            "receivedAt": moment,
+        }
+    whole: dict[str, Any] = {
+        "peer": "org-b",
+        "partnerId": "org-b",
+        "trustedIssuers": [{"publicKey": THEIR_KEY.public_key.canonical}],
+        "maxScope": {"toolServers": ["billing.org-a.internal"], "tools": [{"tool": "billing.read"}]},
+        "maxAutonomyTier": "Delegated",
+        "revocationFeed": {
+            "url": "https://trust.org-b.example:8940/v1/revocations/feed",
+            "maxStalenessSeconds": 900,
+        },
+        **spec,
+    }
+    ready_and_more = (condition("Ready", ready, reason, message), *conditions)
+    return _object("FederationPolicy", name, namespace, whole, found | (status or {}), ready_and_more)
 
 
 def _object(

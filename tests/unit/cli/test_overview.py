@@ -17,7 +17,7 @@ from bilateral.pki.names import Subject
 from bilateral.pki.profiles import key_fingerprint
 from bilateral.pki.subjects import parse_subject
 from unit.cli.fakes import AUTHORITY, NOW, Shell, condition, peer, trust_domain
-from unit.cli.parties import identity, introduction, service
+from unit.cli.parties import identity, introduction, policy, service
 
 MOMENT = datetime.fromtimestamp(NOW, UTC)
 ACCEPT = {"identity": "client1", "peer": "org-b", "introductionSecretRef": {"name": "from-org-b"}}
@@ -28,6 +28,7 @@ PLURALS = {
     "TrustedService": "trustedservices",
     "Introduction": "introductions",
     "FederationPeer": "federationpeers",
+    "FederationPolicy": "federationpolicies",
     "TrustDomain": "trustdomains",
 }
 
@@ -66,8 +67,9 @@ def test_each_stands_below_what_it_follows_from() -> None:
         introduction("by-hand", accept=by_fingerprint),
         introduction("issued", issue={**ISSUE, "approval": "Approved"}),
         introduction("requested", request=REQUEST),
+        policy(),
     )
-    names = [line.split("   ")[0] for line in text(shell).splitlines()[1:10]]
+    names = [line.split("   ")[0] for line in text(shell).splitlines()[1:11]]
     assert names == [
         "trustdomain/org-a",
         "└ federationpeer/org-b",
@@ -75,11 +77,12 @@ def test_each_stands_below_what_it_follows_from() -> None:
         "  └ introduction/accepted",
         "  └ introduction/issued",
         "  └ introduction/requested",
+        "  └ federationpolicy/org-b-here",
         "└ workloadidentity/client1",
         "  └ introduction/by-hand",
         "trustedservice/web",
     ]
-    assert text(shell).endswith("9 objects, all ready.\n")
+    assert text(shell).endswith("10 objects, all ready.\n")
 
 
 def test_the_row_says_who_and_until_when() -> None:
@@ -357,3 +360,86 @@ def test_a_spec_that_breaks_a_rule_is_a_line_of_its_own() -> None:
 def test_what_others_wrote_does_not_steer_the_terminal() -> None:
     shell = shell_with(introduction("i", issue=ISSUE, subject="CN=\x1b[2J\u202egone"))
     assert not {"\x1b", "\u202e"} & set(text(shell))
+
+
+def test_a_policy_says_for_whom_up_to_which_tier_and_until_when_the_news_is_fresh() -> None:
+    row = next(line for line in text(shell_with(policy())).splitlines() if "└ federationpolicy/" in line)
+    assert re.split(" {3,}", row.strip())[1:] == [
+        "True",
+        "Ready",
+        "org-b, up to Delegated",
+        "2026-11-21T14:45:07Z (14 min left)",
+    ]
+    found = items(shell_with(policy()))["FederationPolicy/org-b-here"]
+    assert found["below"] == "federationpeer/org-b"
+    assert (found["partnerId"], found["peer"], found["maxAutonomyTier"]) == ("org-b", "org-b", "Delegated")
+    assert (found["policyHash"], found["trustedIssuers"]) == ("ab" * 32, 1)
+    assert found["revocations"] == {
+        "url": "https://trust.org-b.example:8940/v1/revocations/feed",
+        "source": "SignedFeed",
+        "signed": True,
+        "entries": 2,
+        "freshUntil": "2026-11-21T14:45:07Z",
+    }
+
+
+def test_a_policy_without_a_feed_has_no_news() -> None:
+    found = items(shell_with(policy(revocationFeed=None, age=None)))["FederationPolicy/org-b-here"]
+    assert (found["ready"], found["until"], found["revocations"]) == ("True", None, None)
+
+
+def test_news_is_too_old_at_its_second_and_no_later_than_evidence_may_be() -> None:
+    assert items(shell_with(policy(age=899)))["FederationPolicy/org-b-here"]["ready"] == "True"
+    for late in (policy(age=900), policy(age=60, maxEvidenceAgeSeconds=60)):
+        shell = shell_with(late)
+        found = items(shell)["FederationPolicy/org-b-here"]
+        assert (found["ready"], found["reason"]) == ("False", "RevocationFeedStale")
+        assert "  Yours: start the operator. Until then every call of this partner is refused." in text(shell)
+
+
+def test_why_a_feed_cannot_be_read_is_told_before_and_after_the_news_is_too_old() -> None:
+    warning = "The news is fresh. The last reading failed (ConnectionFailed): No connection."
+    fresh = policy(conditions=(condition("RevocationFresh", "True", "Fresh", warning),))
+    assert f"federationpolicy/org-b-here: RevocationFresh: {warning}\n  Both: " in text(shell_with(fresh))
+    stale = policy(
+        ready="False",
+        reason="RevocationFeedStale",
+        message="Too old.",
+        age=1000,
+        conditions=(condition("RevocationFresh", "False", "ConnectionFailed", "No connection."),),
+    )
+    shown = text(shell_with(stale))
+    assert "federationpolicy/org-b-here: Too old.\n  Yours: see the policy's condition" in shown
+    assert "federationpolicy/org-b-here: RevocationFresh: No connection.\n  Both: " in shown
+
+
+def test_a_policy_of_nobody_stands_at_the_top_and_names_its_peer() -> None:
+    shown = text(shell_with(policy(peer="org-x", ready="False", reason="PeerNotFound", age=None)))
+    assert "\nfederationpolicy/org-b-here   False" in shown
+    assert (
+        "federationpolicy/org-b-here: federationpeer/org-x is not in this namespace.\n  Yours: create"
+        in shown
+    )
+
+
+def test_a_policy_that_names_the_partner_otherwise_names_both() -> None:
+    shown = text(shell_with(policy(ready="False", reason="PartnerIdMismatch", age=None)))
+    assert (
+        "federationpeer/org-b has another operatorId than org-b, so every call is refused.\n  Yours: "
+        in shown
+    )
+
+
+def test_a_policy_counts_only_while_its_partner_does() -> None:
+    retained = peer(onStale="Retain", left=-1, ready="False", reason="PeerStale", message="Too late.")
+    for partner in (peer(left=-1), retained):
+        shell = shell_with(policy(revocationFeed=None, age=None))
+        shell.cluster.add("federationpeers", partner)
+        assert items(shell)["FederationPolicy/org-b-here"]["reason"] == "PeerStale"
+        assert "federationpolicy/org-b-here:" not in text(shell)  # it is told with the partner
+
+
+def test_a_policy_that_breaks_a_rule_stands_below_its_partner() -> None:
+    broken = policy(trustedIssuers=[{"publicKey": "00" * 32}])
+    found = items(shell_with(broken))["FederationPolicy/org-b-here"]
+    assert (found["below"], found["ready"], found["reason"]) == ("federationpeer/org-b", "False", "WeakKey")

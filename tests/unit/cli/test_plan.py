@@ -22,7 +22,7 @@ from bilateral.pki.subjects import parse_subject
 from bilateral.pki.verifiers import PeerCA, WebPKI
 from bilateral.resources.times import format_time
 from unit.cli.fakes import NOW, Shell, peer, trust_domain
-from unit.cli.parties import identity, introduction, service
+from unit.cli.parties import identity, introduction, policy, service
 
 MOMENT = datetime.fromtimestamp(NOW, UTC)
 KERNEL = "org-b-kernel"
@@ -147,7 +147,7 @@ def shell() -> Shell:
 
 
 def put(shell: Shell, *objects: Object) -> None:
-    plurals = {"WorkloadIdentity": "workloadidentities"}
+    plurals = {"WorkloadIdentity": "workloadidentities", "FederationPolicy": "federationpolicies"}
     for obj in objects:
         shell.cluster.add(plurals.get(obj["kind"], f"{obj['kind'].lower()}s"), obj)
 
@@ -549,3 +549,39 @@ def test_a_webpki_service_needs_no_authority(shell: Shell) -> None:
     files(shell, "client1-known-servers")["web.yaml"] = entry("web", None, None)
     assert changes(run(shell, "delete", "tsvc/web")) == {"client1-known-servers": {"loses": ["web.yaml"]}}
     assert "web.yaml" not in changes(run(shell, "delete", "tdom/org-a"))["client1-known-servers"]["loses"]
+
+
+def test_deleting_a_policy_takes_only_its_decisions(shell: Shell) -> None:
+    put(shell, policy("here"), accept("here", "org-b", THEIRS, "more"))
+    data = run(shell, "delete", "fpol/here")
+    assert data["policies"] == [{"name": "here", "partnerId": "org-b", "reason": "NoPolicy"}]
+    lost = ("partners", "services", "introductions", "chains", "clients", "certificates", "secrets")
+    assert not any(data[each] for each in lost)
+    assert data["notes"] == [
+        "What was introduced under the policy stays valid until its end; what was decided stays in the ledger."
+    ]
+
+
+def test_with_a_rival_gone_the_other_policy_may_count(shell: Shell) -> None:
+    put(shell, policy("one", ready="False", reason="PolicyConflict"), policy("two", peer="org-c"))
+    data = run(shell, "delete", "federationpolicy/one")
+    assert data["policies"] == []
+    assert "federationpolicy/two is for the same partner: with this one gone, it may count." in data["notes"]
+
+
+@pytest.mark.parametrize(
+    ("action", "reference", "reason"),
+    [
+        ("delete", "federationpeer/org-b", "PeerNotFound"),
+        ("suspend", "federationpeer/org-b", "Suspended"),
+        ("delete", "trustdomain/org-a", "TrustDomainNotFound"),
+    ],
+)
+def test_a_policy_allows_nothing_without_its_partner(
+    shell: Shell, action: str, reference: str, reason: str
+) -> None:
+    put(shell, policy(), policy("elsewhere", peer="org-x", partnerId="org-x"))
+    data = run(shell, action, reference)
+    assert data["policies"] == [{"name": "org-b-here", "partnerId": "org-b", "reason": reason}]
+    shown = shell.run("plan", action, reference).stdout
+    assert f"  federationpolicy/org-b-here ({reason}): every call of org-b is refused\n" in shown
