@@ -5,7 +5,8 @@ Rules:
 - A head that was shown is in the ledger before: a replica that lags, or a restart, never shows a smaller tree.
 - An entry is appended together with the head that commits to it; of two replicas that append at once one is told
   that the feed moved, and does it again.
-- A head is signed anew when it is half a minute old, so that a reader sees that nobody holds the feed back.
+- A head is signed anew when it is a few seconds old: a reader sees that nobody holds the feed back, even one whose
+  policy allows news of a few seconds only. It replaces the one before, so that the ledger does not grow.
 - What was revoked once stays so; revoking it again changes nothing.
 """
 
@@ -26,7 +27,7 @@ from bilateral.protocol.reasons import Reason
 from bilateral.protocol.revocations import RevocationEntry, parse_entry, sign_entry
 from bilateral.protocol.signatures import SigningKey
 
-HEAD_SECONDS = 30
+HEAD_SECONDS = 5
 MAX_ATTEMPTS = 5
 RETRY_AFTER_SECONDS = 5
 

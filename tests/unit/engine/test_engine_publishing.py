@@ -121,6 +121,17 @@ async def test_a_replica_whose_clock_is_behind_revokes_all_the_same(scene: Scene
     assert (await scene.read(0))[1] == ["cap-1", "cap-2"]
 
 
+async def test_a_reader_with_a_ceiling_of_seconds_never_finds_the_news_too_old(scene: Scene) -> None:
+    ceiling, poll = 15, 5
+    state = None
+    for step in range(12):
+        scene.clock.advance(poll if step % 2 else poll - 1)
+        state, _ = await scene.read(step % 2, state)
+        until = state.fresh_until(ceiling)
+        assert until is not None
+        assert until > int(scene.clock.wall) + poll
+
+
 @pytest.mark.parametrize(("kernel", "reason"), [("nobody", Reason.NOT_FOUND), (KERNEL, Reason.NOT_READY)])
 async def test_there_is_no_feed_without_a_key(scene: Scene, kernel: str, reason: Reason) -> None:
     scene.replicas[0].clock.wall -= 3600
