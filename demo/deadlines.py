@@ -1,6 +1,9 @@
-"""Chapters five and six: a pin is renewed before its deadline; a partner is suspended; a deadline passes."""
+"""Chapters six, eight and nine: a pin is renewed before its deadline; a partner is suspended; a deadline passes."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from demo.cast import PATIENCE_SECONDS, Cast
 from demo.meeting import ORG_C_WINDOW_SECONDS
@@ -13,10 +16,19 @@ WINDOW_SECONDS = 60
 EARLIEST_SHARE, LATEST_SHARE = 65, 75  # per cent of the window
 
 
-def renew(cast: Cast) -> None:
-    """Shorten Org A's window, and watch one renewal from both sides."""
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Both sides before a renewal: their pins, and where their audit logs ended."""
+
+    ours: PeerStatus
+    theirs: PeerStatus
+    positions: Mapping[str, int]
+
+
+def shorten(cast: Cast) -> Planned:
+    """Shorten Org A's window; the renewal comes while the story goes on."""
     tell, org_a, org_b = cast.teller, cast.org_a, cast.org_b
-    tell.chapter("A pin has a deadline, and is renewed before it")
+    tell.chapter("A pin has a deadline; nobody waits for it")
     patch = f'{{"spec":{{"handshake":{{"rotationWindowSeconds":{WINDOW_SECONDS}}}}}}}'
     tell.command(f"kubectl patch fpeer org-b -n trust --type merge -p '{patch}'      # Org A")
     with tell.check("") as line:
@@ -42,6 +54,14 @@ def renew(cast: Cast) -> None:
     cast.wait_until_listed(org_a, "org-b-kernel")
     theirs = cast.wait_until_acknowledged(org_b, "org-a")
     positions = {organisation.name: organisation.cluster.audit_position() for organisation in cast.both}
+    return Planned(before, theirs, positions)
+
+
+def renew(cast: Cast, planned: Planned) -> None:
+    """Watch the renewal from both sides."""
+    tell, org_a, org_b = cast.teller, cast.org_a, cast.org_b
+    before, theirs = planned.ours, planned.theirs
+    tell.chapter("The pin is renewed before its deadline")
     with tell.check("renewed: rotationDue ") as line:
         after = tell.wait(
             "rotationDue",
@@ -71,7 +91,7 @@ def renew(cast: Cast) -> None:
         )
     with tell.check("for it, each operator wrote its FederationPeer exactly once (API servers' audit logs)"):
         for organisation, partner in ((org_a, "org-b"), (org_b, "org-a")):
-            writes = organisation.status_writes(positions[organisation.name], partner)
+            writes = organisation.status_writes(planned.positions[organisation.name], partner)
             expect(f"status writes of {organisation.title}", writes, 1)
 
 

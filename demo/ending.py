@@ -16,10 +16,10 @@ def delete(cast: Cast) -> None:
     """Delete the partners, then everything else, then end the operators."""
     tell, org_b = cast.teller, cast.org_b
     tell.chapter("The end")
-    tell.command("kubectl delete fpeer --all -n trust")
+    tell.command("kubectl delete fpol,fpeer --all -n trust")
     with tell.check("deleted; to Org B's endpoint Org A is a stranger now: 412, missing-trust-anchor"):
         for organisation in cast.both:
-            organisation.kubectl("delete", "fpeer", "--all")
+            organisation.kubectl("delete", "fpol,fpeer", "--all")
         answer = tell.wait(
             "the answer to Org A's kernel id",
             lambda: post_envelope(
@@ -62,6 +62,7 @@ def explain_what_is_left(cast: Cast) -> None:
     say(f"   export KUBECONFIG={org_a.cluster.kubeconfig}")
     say(f"   export PATH={programs}:{org_a.kubectl_program.parent}:$PATH")
     say("   kubectl get trust -n trust; kubectl bilateral status -n trust; kubectl explain fpeer.spec")
+    say(f"   bilateral ledger verify --url {org_b.ledger_url}      # what Org B's kernel was told")
     say("Try: take Org B back, and see it Fresh again; then its log, and its metrics:")
     say('   kubectl patch fpeer org-b -n trust --type merge -p \'{"spec":{"state":"Active"}}\'')
     say(f"   tail -f {org_a.operator.log_file}")

@@ -22,9 +22,13 @@ from testbed.chart import RELEASE
 from testbed.cluster import Cluster
 from testbed.errors import CommandError
 from testbed.operator import OperatorProcess, OperatorSettings
+from testbed.ports import Port, lease_port
 
 NAMESPACE = "trust"
 OPERATOR_NAMESPACE = "bilateral"
+CONTROL_HOST = "localhost"
+VALUES = {"watchNamespaces": [NAMESPACE], "replicas": 1, "policies": {"enabled": True}}
+"""The chart's, for the rights that come with them: one replica, for the ledger is a file."""
 _ACCOUNT = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{RELEASE}"
 _TOKEN_SECONDS = 86400  # an operator that is left running (KEEP=1) may work for a day
 _COMMAND_SECONDS = 60
@@ -40,6 +44,7 @@ class Organisation:
         self._tied = tied
         self._cluster: Cluster | None = None
         self._operator: OperatorProcess | None = None
+        self._control: Port | None = None
 
     # Life
 
@@ -49,23 +54,41 @@ class Organisation:
         self._cluster.install_crds()
         for name in (OPERATOR_NAMESPACE, NAMESPACE):
             self._cluster.kubectl("create", "namespace", name)
-        self._cluster.install_chart(OPERATOR_NAMESPACE, {"watchNamespaces": [NAMESPACE]})
+        self._cluster.install_chart(OPERATOR_NAMESPACE, VALUES)
 
     def start_operator(self) -> None:
-        """Start the operator and return when it says that it is ready."""
+        """Start the operator, with a ledger and a control endpoint; return when it says that it is ready."""
         account = self.cluster.service_account_kubeconfig(OPERATOR_NAMESPACE, RELEASE, seconds=_TOKEN_SECONDS)
+        self._control = lease_port()
         settings = OperatorSettings(
-            kubeconfig=account, namespaces=(NAMESPACE,), lease_namespace=OPERATOR_NAMESPACE
+            kubeconfig=account,
+            namespaces=(NAMESPACE,),
+            lease_namespace=OPERATOR_NAMESPACE,
+            extra=(
+                f"--ledger={self.ledger_url}",
+                f"--control-listen=127.0.0.1:{self._control.number}",
+                f"--control-host={CONTROL_HOST}",
+            ),
         )
         self._operator = OperatorProcess(settings, self.directory / "operator")
-        self._operator.start(wait=False)
-        self.cluster.adopt("operator", self._operator.record)  # they end together, whatever happens
-        self._operator.wait_ready()
+        self._run_operator(self._operator)
+
+    def restart_operator(self) -> None:
+        """Start an operator that was stopped anew, at the same ports and with the same ledger."""
+        self._run_operator(self.operator)
+
+    def _run_operator(self, operator: OperatorProcess) -> None:
+        operator.start(wait=False)
+        self.cluster.adopt("operator", operator.record)  # they end together, whatever happens
+        operator.wait_ready()
 
     def stop(self) -> None:
         """End operator and cluster at once; what was never started is no matter."""
         if self._operator is not None:
             self._operator.close()
+        if self._control is not None:
+            self._control.release()
+            self._control = None
         if self._cluster is not None:
             self._cluster.stop()
 
@@ -82,6 +105,18 @@ class Organisation:
         if self._operator is None:
             raise RuntimeError(f"{self.title} has no operator yet")
         return self._operator
+
+    @property
+    def control_url(self) -> str:
+        """The base URL of the operator's control endpoint, once it was started."""
+        if self._control is None:
+            raise RuntimeError(f"{self.title} has no control endpoint yet")
+        return f"https://{CONTROL_HOST}:{self._control.number}"
+
+    @property
+    def ledger_url(self) -> str:
+        """Where the operator records decisions."""
+        return f"sqlite:///{self.directory / 'ledger.db'}"
 
     def log_tail(self, lines: int) -> list[str]:
         """Return the last lines of the operator's log."""
@@ -115,24 +150,29 @@ class Organisation:
 
     def bilateral(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the CLI in the namespace; raises CommandError unless it says that all is well."""
-        program = Path(sys.executable).parent / "bilateral"
-        answer = subprocess.run(
-            [program, *words, "-n", NAMESPACE],
-            env=os.environ | {"KUBECONFIG": str(self.cluster.kubeconfig)},
-            capture_output=True, text=True, check=False, timeout=_COMMAND_SECONDS,
-        )  # fmt: skip
+        answer = self.run_bilateral(*words)
         if answer.returncode != 0:
             raise CommandError(("bilateral", *words), answer.returncode, answer.stdout, answer.stderr)
         return answer
 
-    def bilateral_plain(self, *words: str) -> None:
-        """Run a command of the CLI that asks no cluster. Raises CommandError."""
+    def run_bilateral(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the CLI in the namespace, and return everything about how it went."""
+        program = Path(sys.executable).parent / "bilateral"
+        return subprocess.run(
+            [program, *words, "-n", NAMESPACE],
+            env=os.environ | {"KUBECONFIG": str(self.cluster.kubeconfig)},
+            capture_output=True, text=True, check=False, timeout=_COMMAND_SECONDS,
+        )  # fmt: skip
+
+    def bilateral_plain(self, *words: str) -> str:
+        """Run a command of the CLI that asks no cluster; return what it printed. Raises CommandError."""
         program = Path(sys.executable).parent / "bilateral"
         answer = subprocess.run(
             [program, *words], capture_output=True, text=True, check=False, timeout=_COMMAND_SECONDS
         )
         if answer.returncode != 0:
             raise CommandError(("bilateral", *words), answer.returncode, answer.stdout, answer.stderr)
+        return answer.stdout
 
     def bilateral_check(self, file: Path) -> str:
         """Return what `bilateral export --check` prints for a partner's file."""
