@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring
 
 from bilateral.protocol.errors import MalformedDocument
@@ -33,9 +33,12 @@ __all__ = [
     "Limits",
     "canonical_bytes",
     "canonical_string",
+    "encode_text",
     "older_canonical_bytes",
+    "older_style",
     "parse_json",
     "plain_canonical_bytes",
+    "plain_canonical_text",
     "require_signable",
     "sha256_hex",
 ]
@@ -43,6 +46,8 @@ __all__ = [
 _PLAIN_ENCODER = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
 )
+
+_PLAIN_ATOMS = frozenset({str, bool, type(None)})
 
 # Written literally by RFC 8785 and escaped by older chio: two forms, hence in nothing that we sign.
 _AMBIGUOUS_CONTROL = re.compile("[\x7f-\x9f]")
@@ -72,8 +77,18 @@ def plain_canonical_bytes(value: JSON) -> bytes:
     Plain is a value that was built from typed fields: ASCII names, no doubles, integers of 64 bits. For
     anything else the bytes are wrong. Raises :class:`MalformedDocument` for a lone surrogate.
     """
+    return encode_text(plain_canonical_text(value))
+
+
+def plain_canonical_text(value: JSON) -> str:
+    """The same as text, for what is put together from several pieces: see :func:`encode_text`."""
+    return _PLAIN_ENCODER.encode(value)
+
+
+def encode_text(text: str) -> bytes:
+    """The bytes of a canonical text; raises :class:`MalformedDocument` for a lone surrogate."""
     try:
-        return _PLAIN_ENCODER.encode(value).encode()
+        return text.encode()
     except UnicodeEncodeError:
         raise MalformedDocument("lone-surrogate") from None
 
@@ -84,7 +99,12 @@ def older_canonical_bytes(value: JSON) -> bytes | None:
     It escapes U+007F to U+009F, which RFC 8785 leaves as they are. They stand in strings only, and the
     order of members is that of the names unescaped: so replacing them is all that is to be done.
     """
-    text = canonical_bytes(value).decode()
+    return older_style(canonical_bytes(value))
+
+
+def older_style(canonical: bytes) -> bytes | None:
+    """The bytes that older chio signs for the value with these canonical bytes, where they are others."""
+    text = canonical.decode()
     escaped = _AMBIGUOUS_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return None if escaped == text else escaped.encode()
 
@@ -130,20 +150,25 @@ def _require_signable(value: JSON) -> None:
 
 def _is_plain(value: JSON) -> bool:
     """Say whether the cached encoder is exact for ``value``; what is odd in any way is not plain."""
-    if type(value) is str or value is None or type(value) is bool:
+    kind = type(value)
+    if kind in _PLAIN_ATOMS:
         return True
     if type(value) is int:
         return INT64_MIN <= value <= UINT64_MAX
+    members: Iterable[JSON]
     if type(value) is dict:
-        for name, member in value.items():
-            if type(name) is not str or not name.isascii():
+        try:
+            if not "".join(value).isascii():
                 return False
-            if type(member) is not str and not _is_plain(member):
-                return False
-        return True
-    if type(value) is list:
-        return all(map(_is_plain, value))
-    return False
+        except TypeError:
+            return False  # a name that is no text
+        members = value.values()
+    elif type(value) is list:
+        members = value
+    else:
+        return False
+    # Half of all members are texts: asking here saves them the call.
+    return all(type(member) in _PLAIN_ATOMS or _is_plain(member) for member in members)
 
 
 def _write(value: JSON, emit: Callable[[str], None]) -> None:

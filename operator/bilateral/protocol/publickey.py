@@ -174,8 +174,11 @@ def _strip_prefix(data: bytes, prefix: bytes, cause: str) -> bytes:
     return data[len(prefix) :]
 
 
+@lru_cache(maxsize=4096)
 def parse_wire_key(text: str) -> PublicKey:
     """Read the key that a chio document declares: bare hex, ``0x`` or ``ed25519:``, either case.
+
+    A chain names each of its keys several times, which is what the cache is for.
 
     The key is *not* admitted: its meaning comes from being equal to an anchor or a pin.
     Raises :class:`MalformedDocument` (``public-key``).

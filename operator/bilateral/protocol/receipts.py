@@ -23,6 +23,7 @@ receipts of two kernels (bilateral co-signing) and those of chio's second era ar
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -63,6 +64,8 @@ _REQUIRED: Final = frozenset(
     }
 )
 _OPTIONAL: Final = frozenset({"evidence", "metadata", "trust_level", "tenant_id", "algorithm"})
+_LONG_NUMBER: Final = re.compile(r"[0-9]{16}")
+"""No integer with fewer digits is beyond 2^53."""
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -199,7 +202,10 @@ def require_recordable(parameters: JSON) -> None:
     PARAMETER_LIMITS).
     """
     try:
-        parse_json(_COMPACT.encode(parameters).encode(), PARAMETER_LIMITS)
+        text = _COMPACT.encode(parameters)
+        if _is_modest(text):
+            return
+        parse_json(text.encode(), PARAMETER_LIMITS)
         require_signable(_without_doubles(parameters))
     except RecursionError:
         raise MalformedDocument("too-deep") from None
@@ -307,6 +313,19 @@ def _parse_trust_level(value: JSON) -> TrustLevel:
     if value not in tuple(TrustLevel):
         raise MalformedDocument("trust-level")
     return TrustLevel(str(value))
+
+
+def _is_modest(text: str) -> bool:
+    """Whether a look at the compact JSON shows that nothing of it can be refused: see what is looked for."""
+    opened = text.count("{") + text.count("[")
+    return (
+        len(text) <= PARAMETER_LIMITS.max_bytes
+        and opened <= PARAMETER_LIMITS.max_depth
+        and text.count(":") <= PARAMETER_LIMITS.max_members
+        and opened + text.count(",") < PARAMETER_LIMITS.max_values
+        and "\\u" not in text  # printable ASCII throughout, but for the likes of line breaks
+        and _LONG_NUMBER.search(text) is None
+    )
 
 
 def _require_parameter_hash(body: ReceiptBody) -> None:

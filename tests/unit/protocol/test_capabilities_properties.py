@@ -10,6 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bilateral.protocol.canonical import canonical_bytes, plain_canonical_bytes
+from bilateral.protocol.capabilities.attenuations import RemoveTool, ShortenExpiry
+from bilateral.protocol.capabilities.bodies import write_link, write_token
 from bilateral.protocol.capabilities.chains import Chain, parse_chain, verify_chain
 from bilateral.protocol.capabilities.constraints import Constraint, ConstraintType
 from bilateral.protocol.capabilities.errors import CapabilityWidened, ChainDefect
@@ -21,6 +23,7 @@ from bilateral.protocol.capabilities.subsets import (
     find_widening,
     is_pattern_within,
 )
+from bilateral.protocol.capabilities.tokens import CAPABILITY_SCHEMA
 from support.chains import EXPIRES, GRANT, ISSUED, NOW, SCOPE, chain_of_three, chain_of_two, resign
 
 CHAINS = {newer: chain_of_three(newer=newer) for newer in (False, True)}
@@ -191,6 +194,19 @@ def test_the_short_way_to_canonical_bytes_is_exact_for_typed_values(scope: Scope
     assert plain_canonical_bytes(named.to_wire()) == canonical_bytes(named.to_wire())
     for token in (*CHAINS[False].tokens, *CHAINS[True].tokens):
         assert plain_canonical_bytes(token.schema_body()) == canonical_bytes(token.schema_body())
+
+
+@given(scope=scopes, name=st.text(min_size=1, max_size=8), newer=st.booleans())
+def test_what_is_verified_are_the_canonical_bytes_of_the_body(scope: Scope, name: str, newer: bool) -> None:
+    named = replace(scope, grants=(*scope.grants, replace(GRANT, server_id=name)))
+    for token in CHAINS[newer].tokens:
+        plain = replace(token, id='a"b\\c', scope=named, attenuation_proof=None, budget_share_bps=None)
+        assert write_token(plain, None) == canonical_bytes(plain.plain_body())
+        assert write_token(plain, CAPABILITY_SCHEMA) == canonical_bytes(plain.schema_body())
+    for link in CHAINS[newer].leaf.delegation_chain:
+        for attenuations in ((), (RemoveTool(name, "*"), ShortenExpiry(7))):
+            told = replace(link, attenuations=attenuations)
+            assert write_link(told) == canonical_bytes(told.body())
 
 
 @given(scope=scopes)

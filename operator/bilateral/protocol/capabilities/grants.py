@@ -142,16 +142,17 @@ class Scope:
 
 def parse_scope(value: JSON) -> Scope:
     """Read a scope; MalformedDocument for anything else."""
-    members = read_object(value, "scope", frozenset(), _SCOPE_MEMBERS)
-    return Scope(
-        grants=read_list(members.get("grants", []), "grants", MAX_GRANTS, parse_tool_grant),
-        resource_grants=read_list(
-            members.get("resource_grants", []), "resource-grants", MAX_GRANTS, parse_resource_grant
-        ),
-        prompt_grants=read_list(
-            members.get("prompt_grants", []), "prompt-grants", MAX_GRANTS, parse_prompt_grant
-        ),
-    )
+    members = read_object(value, "scope", _NOTHING_REQUIRED, _SCOPE_MEMBERS)
+    tools: tuple[ToolGrant, ...] = ()
+    resources: tuple[ResourceGrant, ...] = ()
+    prompts: tuple[PromptGrant, ...] = ()
+    if "grants" in members:
+        tools = read_list(members["grants"], "grants", MAX_GRANTS, parse_tool_grant)
+    if "resource_grants" in members:
+        resources = read_list(members["resource_grants"], "resource-grants", MAX_GRANTS, parse_resource_grant)
+    if "prompt_grants" in members:
+        prompts = read_list(members["prompt_grants"], "prompt-grants", MAX_GRANTS, parse_prompt_grant)
+    return Scope(tools, resources, prompts)
 
 
 def parse_tool_grant(value: JSON) -> ToolGrant:
@@ -209,6 +210,7 @@ def _operations(value: JSON) -> tuple[Operation, ...]:
 
 
 _OPERATIONS: Final = {each.value: each for each in Operation}
+_NOTHING_REQUIRED: Final[frozenset[str]] = frozenset()
 _SCOPE_MEMBERS = frozenset({"grants", "resource_grants", "prompt_grants"})
 _TOOL_REQUIRED = frozenset({"server_id", "tool_name", "operations"})
 _TOOL_OPTIONAL = frozenset(

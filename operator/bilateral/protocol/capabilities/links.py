@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bilateral.protocol.capabilities.attenuations import Attenuation, parse_attenuation
+from bilateral.protocol.capabilities.bodies import write_link
 from bilateral.protocol.capabilities.errors import (
     DelegationBroken,
     DelegationTimeInvalid,
@@ -85,11 +86,15 @@ def parse_link(value: JSON) -> DelegationLink:
     Raises MalformedDocument, UnsupportedKeyAlgorithm, UnsupportedCapability.
     """
     if isinstance(value, dict):
-        for name in _UNENFORCED & value.keys():
-            raise UnsupportedCapability(field=f"delegation_chain.{name}")
+        for name in _UNENFORCED:
+            if name in value:
+                raise UnsupportedCapability(field=f"delegation_chain.{name}")
     members = read_object(value, "delegation-link", _REQUIRED, _OPTIONAL)
+    attenuations: tuple[Attenuation, ...] = ()
     scope_hash: str | None = None
     binding: ChildBinding | None = None
+    if "attenuations" in members:
+        attenuations = read_list(members["attenuations"], "attenuations", MAX_ATTENUATIONS, parse_attenuation)
     if "scope_hash" in members:
         scope_hash = read_hash(members["scope_hash"], "scope-hash")
     if "child_binding" in members:
@@ -99,9 +104,7 @@ def parse_link(value: JSON) -> DelegationLink:
         delegator=read_key(members["delegator"], "delegator"),
         delegatee=read_key(members["delegatee"], "delegatee"),
         timestamp=read_integer(members["timestamp"], "timestamp"),
-        attenuations=read_list(
-            members.get("attenuations", []), "attenuations", MAX_ATTENUATIONS, parse_attenuation
-        ),
+        attenuations=attenuations,
         scope_hash=scope_hash,
         child_binding=binding,
         signature=read_signature(members["signature"]),
@@ -120,7 +123,7 @@ def sign_link(link: DelegationLink, key: SigningKey) -> DelegationLink:
 def verify_link(link: DelegationLink, *, index: int = 0) -> None:
     """Verify a link's signature; LinkSignatureInvalid names the link by ``index``."""
     try:
-        verify_body(link.delegator, link.body(), link.signature)
+        verify_body(link.delegator, write_link(link), link.signature)
     except InvalidSignature:
         raise LinkSignatureInvalid(link=index, field="signature", found=link.delegator.canonical) from None
 
@@ -161,4 +164,4 @@ def check_links(links: Sequence[DelegationLink], *, max_depth: int = DEFAULT_MAX
 
 _REQUIRED = frozenset({"capability_id", "delegator", "delegatee", "timestamp", "signature"})
 _OPTIONAL = frozenset({"attenuations", "scope_hash", "child_binding"})
-_UNENFORCED = frozenset({"aggregate_budget", "cumulative_approval"})
+_UNENFORCED = ("aggregate_budget", "cumulative_approval")

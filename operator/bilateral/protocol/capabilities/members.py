@@ -37,10 +37,11 @@ def read_object(
         raise MalformedDocument(cause)
     names = value.keys()
     if names != required:
-        if required - names:
+        if not names >= required:
             raise MalformedDocument("missing-member")
-        if names - required - optional:
-            raise MalformedDocument("unknown-member")
+        for name in names:
+            if name not in required and name not in optional:
+                raise MalformedDocument("unknown-member")
     return value
 
 
@@ -50,7 +51,7 @@ def read_list(
     """Read a list of ``minimum`` to ``maximum`` entries, each with ``read``."""
     if not isinstance(value, list) or not minimum <= len(value) <= maximum:
         raise MalformedDocument(cause)
-    return tuple([read(each) for each in value])
+    return tuple(map(read, value))
 
 
 def read_text(value: JSON, cause: str, minimum: int = 1) -> str:

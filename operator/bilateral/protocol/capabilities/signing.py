@@ -7,7 +7,7 @@ cost of a chain near that of its signatures. Texts are other people's: both styl
 
 from __future__ import annotations
 
-from bilateral.protocol.canonical import older_canonical_bytes, plain_canonical_bytes, require_signable
+from bilateral.protocol.canonical import older_style, plain_canonical_bytes, require_signable
 from bilateral.protocol.errors import InvalidSignature
 from bilateral.protocol.publickey import PublicKey
 from bilateral.protocol.signatures import SigningKey, verify_signature
@@ -20,12 +20,12 @@ def sign_body(body: dict[str, JSON], key: SigningKey) -> bytes:
     return key.sign(plain_canonical_bytes(body))
 
 
-def verify_body(key: PublicKey, body: dict[str, JSON], signature: bytes) -> None:
-    """Verify a body's signature in either style of escapes; raises InvalidSignature."""
+def verify_body(key: PublicKey, body: bytes, signature: bytes) -> None:
+    """Verify the signature of a body's canonical bytes in either style of escapes; raises InvalidSignature."""
     try:
-        verify_signature(key, plain_canonical_bytes(body), signature)
+        verify_signature(key, body, signature)
     except InvalidSignature:
-        older = older_canonical_bytes(body)
+        older = older_style(body)
         if older is None:
             raise
         verify_signature(key, older, signature)

@@ -80,6 +80,13 @@ def find_widening(child: Scope, parent: Scope) -> Widening | None:
 
 def delegable_part(scope: Scope) -> Scope:
     """Return the grants of ``scope`` that include the operation ``delegate``."""
+    operations = [
+        *(each.operations for each in scope.grants),
+        *(each.operations for each in scope.resource_grants),
+        *(each.operations for each in scope.prompt_grants),
+    ]
+    if all(Operation.DELEGATE in each for each in operations):
+        return scope
     return Scope(
         grants=tuple(each for each in scope.grants if Operation.DELEGATE in each.operations),
         resource_grants=tuple(

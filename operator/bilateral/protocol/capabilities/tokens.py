@@ -24,7 +24,9 @@ import json
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bilateral.protocol.canonical import plain_canonical_bytes
 from bilateral.protocol.capabilities.attenuations import Attenuation, parse_attenuation
+from bilateral.protocol.capabilities.bodies import write_token
 from bilateral.protocol.capabilities.errors import (
     CapabilitySignatureInvalid,
     UnsupportedCapability,
@@ -153,7 +155,15 @@ def parse_token(data: bytes | JSON) -> CapabilityToken:
     members = read_object(value, "capability", _REQUIRED, _OPTIONAL)
     schema, algorithm = _schema(members), _algorithm(members)
     _refuse_caveats(members)
+    links: tuple[DelegationLink, ...] = ()
+    attenuations: tuple[Attenuation, ...] = ()
     proof: AttenuationProof | None = None
+    if "delegation_chain" in members:
+        links = read_list(members["delegation_chain"], "delegation-chain", MAX_LINKS, parse_link)
+    if "scope_attenuations" in members:
+        attenuations = read_list(
+            members["scope_attenuations"], "scope-attenuations", MAX_ATTENUATIONS, parse_attenuation
+        )
     if "attenuation_proof" in members:
         proof = parse_proof(members["attenuation_proof"])
     share: int | None = None
@@ -166,16 +176,12 @@ def parse_token(data: bytes | JSON) -> CapabilityToken:
         scope=parse_scope(members["scope"]),
         issued_at=read_integer(members["issued_at"], "issued-at"),
         expires_at=read_integer(members["expires_at"], "expires-at"),
-        delegation_chain=read_list(
-            members.get("delegation_chain", []), "delegation-chain", MAX_LINKS, parse_link
-        ),
+        delegation_chain=links,
         signature=read_signature(members["signature"]),
         algorithm=algorithm,
         schema=schema,
         max_aggregate_invocations=_aggregate_invocations(members),
-        scope_attenuations=read_list(
-            members.get("scope_attenuations", []), "scope-attenuations", MAX_ATTENUATIONS, parse_attenuation
-        ),
+        scope_attenuations=attenuations,
         attenuation_proof=proof,
         budget_share_bps=share,
     )
@@ -198,18 +204,25 @@ def verify_token(token: CapabilityToken, *, index: int = 0) -> None:
     Upstream tries the schema-aware body first; here the body that the document looks like is first,
     because both orders accept the same tokens. CapabilitySignatureInvalid names the token by ``index``.
     """
-    bodies = [token.schema_body] if token.has_newer_members else [token.schema_body, token.plain_body]
-    if token.schema is None:
-        bodies.reverse()
-    for body in bodies:
+    bodies = (CAPABILITY_SCHEMA,) if token.has_newer_members else _BODIES[token.schema]
+    for schema in bodies:
         try:
-            verify_body(token.issuer, body(), token.signature)
+            verify_body(token.issuer, _signed(token, schema), token.signature)
         except InvalidSignature:
             continue
         return
     raise CapabilitySignatureInvalid(index=index, field="signature", found=token.issuer.canonical)
 
 
+def _signed(token: CapabilityToken, schema: str | None) -> bytes:
+    """The bytes of a body, schema-aware or plain."""
+    if token.has_newer_members:
+        return plain_canonical_bytes(token.schema_body())
+    return write_token(token, schema)
+
+
+_BODIES: Final = {None: (None, CAPABILITY_SCHEMA), CAPABILITY_SCHEMA: (CAPABILITY_SCHEMA, None)}
+"""The schemas of the bodies that a token may have been signed with, by the schema that it shows."""
 _REQUIRED = frozenset({"id", "issuer", "subject", "scope", "issued_at", "expires_at", "signature"})
 _OPTIONAL = frozenset(
     {
@@ -246,7 +259,9 @@ def _algorithm(members: dict[str, JSON]) -> str | None:
 
 
 def _refuse_caveats(members: dict[str, JSON]) -> None:
-    caveats = members.get("caveats", [])
+    if "caveats" not in members:
+        return
+    caveats = members["caveats"]
     if not isinstance(caveats, list):
         raise MalformedDocument("caveats")
     if caveats:

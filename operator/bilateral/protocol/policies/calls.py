@@ -71,21 +71,22 @@ def judge_amount(call: Call, grant: ToolGrant) -> Refused | None:
 
 
 def _judge(name: str, parameters: Mapping[str, JSON], bound: Bound) -> Refused | None:
-    value = parameters[name]
-    expected = f"{shown(name)} {spell_bound(bound)}"
+    wrong = _compare(parameters[name], bound)
+    return None if wrong is None else Refused(wrong[0], f"{shown(name)} {spell_bound(bound)}", wrong[1])
+
+
+def _compare(value: JSON, bound: Bound) -> tuple[Reason, str] | None:
+    """Why a value is not within a bound, and what was found; None: it is."""
     if isinstance(bound, int):
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return Refused(Reason.PARAMETER_NOT_ALLOWED, expected, "not a number")
-        if not 0 <= value <= bound:
-            return Refused(Reason.PARAMETER_EXCEEDED, expected, str(value))
-        return None
+            return Reason.PARAMETER_NOT_ALLOWED, "not a number"
+        return None if 0 <= value <= bound else (Reason.PARAMETER_EXCEEDED, str(value))
     if value == []:
-        return Refused(Reason.PARAMETER_NOT_ALLOWED, expected, "an empty list")
+        return Reason.PARAMETER_NOT_ALLOWED, "an empty list"
     for each in value if isinstance(value, list) else [value]:
         spelt = _spelt(each)
         if spelt is None or spelt not in bound:
-            found = "another kind of value" if spelt is None else shown(spelt)
-            return Refused(Reason.PARAMETER_NOT_ALLOWED, expected, found)
+            return Reason.PARAMETER_NOT_ALLOWED, "another kind of value" if spelt is None else shown(spelt)
     return None
 
 

@@ -57,20 +57,26 @@ MAX_DEPTH = 4
 
 @dataclass(slots=True)
 class _Looked:
-    """The checks so far, and the ends (Unix seconds) of what they rest on."""
+    """The checks so far, the reason of the first that failed, and the ends (Unix seconds) of what they rest on."""
 
     checks: list[Check] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+    all_passed: bool = True
+    reason: Reason | None = None
 
     def passed(self, name: CheckName, expected: str, found: str, *ends: int | None) -> None:
         self.checks.append(Check(name, Outcome.PASSED, expected, found))
-        self.ends += (end for end in ends if end is not None)
+        if ends:
+            self.ends += [end for end in ends if end is not None]
 
     def failed(self, name: CheckName, reason: Reason, expected: str, found: str) -> None:
         self.checks.append(Check(name, Outcome.FAILED, expected, found, reason))
+        self.all_passed = False
+        self.reason = self.reason or reason
 
     def skipped(self, name: CheckName) -> None:
         self.checks.append(Check(name, Outcome.SKIPPED))
+        self.all_passed = False
 
 
 def decide(question: Question, situation: Situation, now: int) -> Decision:
@@ -85,8 +91,8 @@ def decide(question: Question, situation: Situation, now: int) -> Decision:
     _look_at_evidence(policy, question, now, looked)
     _look_at_revocation(chain, situation.revocations, looked)
     _look_at_feed(policy, situation.revocations, now, looked)
-    reason = next((check.reason for check in looked.checks if check.outcome is Outcome.FAILED), None)
-    allowed = reason is None and all(check.passed for check in looked.checks) and scope is not None
+    reason = looked.reason
+    allowed = reason is None and looked.all_passed and scope is not None
     return Decision(
         allowed=allowed,
         reason=reason,

@@ -46,10 +46,15 @@ _COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A question, and the canonical bytes of the capability that was presented with it."""
+    """A question, and the capability that was presented with it, as it stood there."""
 
     question: Question
-    presented: bytes
+    capability: JSON
+
+    @property
+    def presented(self) -> bytes:
+        """The canonical bytes of the capability, whose hash goes into the receipt."""
+        return canonical_bytes(self.capability)
 
 
 def parse_evaluation(data: bytes) -> Evaluation:
@@ -68,7 +73,7 @@ def parse_evaluation(data: bytes) -> Evaluation:
         autonomy_tier=_parse_tier(members["autonomyTier"]) if "autonomyTier" in members else None,
         evidence=read_list(members.get("evidence", []), "evidence", MAX_EVIDENCE, _parse_evidence),
     )
-    return Evaluation(question, canonical_bytes(members["capability"]))
+    return Evaluation(question, members["capability"])
 
 
 def read_chain(capability: JSON) -> Chain | ChainDefect:

@@ -71,13 +71,13 @@ def clamp_scope(
         clamps += _wildcards(place, grant, targets)
         paid = _within_budget(policy.max_scope.budget, _within_invocations(max_invocations, grant))
         clamps += _money_clamps(place, grant, paid)
-        narrowed: dict[Clamp, None] = {}
+        narrowed: list[Clamp] = []
         for server, tool in targets:
             bounds = policy.max_scope.bounds_of(server, tool)
             constraints, by_bounds = _bounded(place, grant.constraints, bounds)
-            narrowed |= dict.fromkeys(by_bounds)
+            narrowed += by_bounds
             kept.append(replace(paid, server_id=server, tool_name=tool, constraints=constraints))
-        clamps += narrowed
+        clamps += dict.fromkeys(narrowed) if len(targets) > 1 else narrowed
     if call is None:
         for name, count in (
             ("resource_grants", len(scope.resource_grants)),
@@ -140,6 +140,8 @@ def _within_budget(budget: Money | None, grant: ToolGrant) -> ToolGrant:
         total = budget
     if each is not None and not each.is_within(budget):
         each = budget
+    if (total, each) == (grant.max_total_cost, grant.max_cost_per_invocation):
+        return grant
     return replace(grant, max_total_cost=total, max_cost_per_invocation=each)
 
 
