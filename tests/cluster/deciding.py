@@ -15,7 +15,7 @@ from typing import Any
 from bilateral.protocol.capabilities.chains import Chain
 from bilateral.protocol.capabilities.delegation import delegate, issue
 from bilateral.protocol.capabilities.grants import Operation, Scope, ToolGrant
-from bilateral.protocol.keys import SigningKey, parse_public_key
+from bilateral.protocol.keys import PublicKey, SigningKey, parse_public_key
 from bilateral.protocol.receipts import Receipt, open_receipt
 from cluster.scene import API, DOMAINS, POLICIES, Object, Scene, open_scene
 from testbed.cluster import Cluster
@@ -53,6 +53,7 @@ class Organisation:
     operator: OperatorProcess
     control_port: int
     issuer: SigningKey = field(default_factory=SigningKey.generate)
+    _tokens: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def authority(self) -> str:
@@ -81,17 +82,20 @@ class Organisation:
             "pollSeconds": 5,
             "maxStalenessSeconds": 60,
         }
+        self.create_policy(name, other.issuer.public_key, **{"revocationFeed": feed, **changes})
+
+    def create_policy(self, name: str, issuer: PublicKey, **changes: Any) -> None:
+        """A policy for the peer of that name, without a feed; ``...`` leaves a member out."""
         spec: Object = {
             "peer": name,
             "partnerId": name,
-            "trustedIssuers": [{"publicKey": other.issuer.public_key.canonical}],
+            "trustedIssuers": [{"publicKey": issuer.canonical}],
             "maxScope": {
                 "toolServers": [SERVER],
                 "tools": [{"tool": TOOL, "parameterBounds": {"row_limit": 100}}],
             },
             "maxAutonomyTier": "Delegated",
             "maxEvidenceAgeSeconds": 3600,
-            "revocationFeed": feed,
         }
         spec = {member: value for member, value in (spec | changes).items() if value is not ...}
         body = {"apiVersion": API, "kind": "FederationPolicy", "metadata": {"name": name}, "spec": spec}
@@ -137,7 +141,7 @@ class Organisation:
     ) -> Answer:
         """One request to the control endpoint."""
         context = ssl.create_default_context(cadata=self.authority)
-        headers = {"Authorization": f"Bearer {token or self.token(account)}"}
+        headers = {"Authorization": f"Bearer {token or self._own_token(account)}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         with (
@@ -149,6 +153,12 @@ class Organisation:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
             return Answer(answer.status, json.loads(answer.read()))
+
+    def _own_token(self, account: str) -> str:
+        """One token of an account for all calls: it lives longer than any test."""
+        if account not in self._tokens:
+            self._tokens[account] = self.token(account)
+        return self._tokens[account]
 
     def evaluate(self, partner: str, chain: Chain, *, rows: int | None = 10, **more: Any) -> Answer:
         """Ask for a decision about a call with a chain of capabilities."""
