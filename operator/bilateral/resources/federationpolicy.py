@@ -134,16 +134,16 @@ _NO_SIGNERS_OF_A_SERVICE = Rule[RevocationFeedSpec](
 
 
 class IntroductionsSpec(SpecModel):
-    """Under which terms our authority introduces parties of the partner that it asks for online."""
+    """Under which terms our authority introduces parties of the partner."""
 
     approval: IntroductionApproval = Field(
         default=IntroductionApproval.MANUAL,
-        description="Manual: a person approves each. Automatic: what keeps within these terms is approved; needs "
-        "allowedSubjects.",
+        description="Manual: a person approves each. Automatic: what the partner's operator asks for within these "
+        "terms is approved; needs allowedSubjects. Setting it, or dnsNames, needs the verb approve on introductions.",
     )
     max_validity_seconds: LifeSeconds = Field(
         default=DEFAULT_INTRODUCTION_SECONDS,
-        description="How long a certificate may be valid, in seconds.",
+        description="How long a certificate may be valid, in seconds; whoever approves it, it is cut to this.",
     )
     allowed_subjects: Annotated[tuple[SubjectName, ...], SET] = Field(
         default=(),
@@ -205,7 +205,7 @@ class FederationPolicySpec(SpecModel):
     )
     introductions: Annotated[IntroductionsSpec, _SUBJECTS_FOR_AUTOMATIC] = Field(
         default=IntroductionsSpec(),
-        description="Under which terms our authority introduces parties of the partner that it asks for online.",
+        description="Under which terms our authority introduces parties of the partner.",
     )
 
 
