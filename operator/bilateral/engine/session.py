@@ -154,8 +154,7 @@ def _response_class(watches: Watches) -> type[aiohttp.ClientResponse]:
                 self.status = 503
             if resource is not None and self.status == 200 and self.url.query.get("watch") == "true":
                 watches.opened(resource)
-                # kopf reads a watch through iter_chunked alone.
-                self.content = _ObservedContent(  # type: ignore[assignment]
+                self.content = _ObservedContent(  # type: ignore[assignment]  # kopf reads it through iter_chunked alone
                     self.content, watches.echoes, lambda: watches.heard(resource)
                 )
             return started

@@ -148,7 +148,7 @@ def _look_at_chain(
     except ChainDefect as defect:
         looked.failed(CheckName.CHAIN, defect.reason, defect.expected or "a sound chain", _found(defect))
         return None
-    found = f"{chain.depth}, all sound"
+    found = f"sound, delegations: {chain.depth}"
     looked.passed(CheckName.CHAIN, f"at most {MAX_DEPTH} delegations", found, chain.expires_at)
     return chain
 
@@ -294,7 +294,7 @@ def _look_at_evidence(policy: Policy | None, question: Question, now: int, looke
             looked.failed(CheckName.EVIDENCE, Reason.EVIDENCE_TOO_OLD, expected, found)
             return
     ends = (each.issued_at + ceiling + 1 for each in question.evidence)
-    looked.passed(CheckName.EVIDENCE, expected, f"{len(question.evidence)} pieces, none older", *ends)
+    looked.passed(CheckName.EVIDENCE, expected, f"none older, of {len(question.evidence)}", *ends)
 
 
 def _look_at_revocation(chain: VerifiedChain | None, revocations: Revocations, looked: _Looked) -> None:
@@ -311,7 +311,7 @@ def _look_at_revocation(chain: VerifiedChain | None, revocations: Revocations, l
             found = f"capability {index} of {len(chain.tokens)} is revoked"
             looked.failed(CheckName.REVOCATION, Reason.CAPABILITY_REVOKED, expected, found)
             return
-    looked.passed(CheckName.REVOCATION, expected, f"{len(chain.tokens)} looked up, none revoked")
+    looked.passed(CheckName.REVOCATION, expected, f"none revoked, of {len(chain.tokens)}")
 
 
 def _look_at_feed(policy: Policy | None, revocations: Revocations, now: int, looked: _Looked) -> None:
