@@ -204,7 +204,7 @@ def _refusal_of(error: APIError) -> Refusal:
         return Refusal(Reason.INVALID_SPEC)
     if isinstance(error, Forbidden):
         log.warning("the operator has not the right to do what was asked", status=error.status)
-        return Refusal(Reason.INTERNAL_ERROR)
+        return Refusal(Reason.FORBIDDEN)
     return Refusal(Reason.NOT_READY, retry_after=RETRY_AFTER_SECONDS)
 
 
