@@ -36,7 +36,7 @@ _QUERY = re.compile(r"from=([0-9]+)&kernelId=([A-Za-z0-9._-]+)")
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An answer; with ``stalls`` it ends in the middle, and the connection stays until the server ends."""
+    """An answer; with ``stalls`` it stops in the middle, until something else is served or the server ends."""
 
     body: bytes
     stalls: bool = False
@@ -129,14 +129,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         assert match is not None, self.path
         owner, kernel_id = self.server.owner, match[2]
         owner.asked[kernel_id] = owner.asked.get(kernel_id, 0) + 1
-        served = owner.feeds[kernel_id](int(match[1]))
+        serve = owner.feeds[kernel_id]
+        served = serve(int(match[1]))
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(served.body)))
         self.end_headers()
         if served.stalls:
             self.wfile.write(served.body[: len(served.body) // 2])
-            self.server.ending.wait()
+            while owner.feeds[kernel_id] is serve and not self.server.ending.wait(0.05):
+                pass
         else:
             self.wfile.write(served.body)
 
