@@ -2,7 +2,8 @@
 
 Writers are serialised by the row that they lock, across replicas; a commit is answered when it is on the
 server's disk. A connection that broke while nothing was committed is made anew and the work done again,
-once; one that broke during the commit is an error, because nobody knows what became of it.
+once; one that broke during the commit is an error, because nobody knows what became of it. One that may
+not write counts as broken: after a failover another leads to the server that may.
 
 Imported only where such a ledger is opened: psycopg is an extra.
 """
@@ -194,4 +195,7 @@ class PostgreSQLDatabase:
         if state is None:
             return LedgerUnavailable(self.place)
         kind = next((kind for prefix, kind in _ERRORS if state.startswith(prefix)), LedgerUnavailable)
+        if kind is LedgerReadOnly:
+            # It may lead to a server that no longer is the first, or be of a moment that is over.
+            self.close()
         return kind(self.place, state)

@@ -345,6 +345,23 @@ async def test_a_server_that_is_read_only_is_said_to_be(place: str) -> None:
     await ledger.close()
 
 
+async def test_a_server_that_may_be_written_again_is_found_so(place: str, postgresql: Server) -> None:
+    ledger = await open_ledger(place)
+    with postgresql.connect() as other:
+        other.execute("ALTER ROLE ledger SET default_transaction_read_only = on")
+        try:
+            other.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE application_name = 'bilateral ledger'"
+            )
+            for _ in range(2):
+                assert (await refuses(ledger, LedgerReadOnly)).code == "25006"
+        finally:
+            other.execute("ALTER ROLE ledger RESET default_transaction_read_only")
+    assert (await ledger.record_decision(decision(1))).seq == 1
+    await ledger.close()
+
+
 async def test_what_is_committed_waits_for_the_servers_disk(place: str) -> None:
     ledger = await open_ledger(f"{place}%20-csynchronous_commit%3Doff")
     assert isinstance(ledger, SQLLedger)
