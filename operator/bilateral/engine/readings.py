@@ -29,7 +29,7 @@ from bilateral.exchange.feeds import read_feed, read_plain_revocations
 from bilateral.ledger.errors import LedgerError
 from bilateral.ledger.records import Relation
 from bilateral.protocol.errors import ProtocolError
-from bilateral.protocol.feed_reader import Equivocation, FeedReader, ForeignSigner
+from bilateral.protocol.feed_reader import Equivocation, FeedReader, FeedState, ForeignSigner
 from bilateral.protocol.policies.questions import Revocations
 from bilateral.protocol.reasons import Reason
 from bilateral.reconcile.policies import FeedView
@@ -114,27 +114,17 @@ class Readings:
                 root_hash=state.read.root.hex() if state.newest is not None else None,
                 entries=self._news.count(relation),
                 published_at=state.published_at or None,
-                received_at=state.received_at or None,
+                received_at=_heard_at(state, news, found.meaning.max_staleness_seconds),
             )
-        return FeedView(news, self._steady(found, news, status), failure)
+        told = found.policy.status.revocations
+        return FeedView(
+            news, keep_told(told, status, found.meaning.max_staleness_seconds, self._guard.now()), failure
+        )
 
     def forget(self, uid: str) -> None:
         """A policy is gone."""
         self._due.pop(uid, None)
         self._failures.pop(uid, None)
-
-    def _steady(
-        self, found: Counting, news: Revocations, status: RevocationsStatus | None
-    ) -> RevocationsStatus | None:
-        """What was told, while only the time of the news is another: a reading alone is no reason to write."""
-        told, ceiling = found.policy.status.revocations, found.meaning.max_staleness_seconds
-        if told is None or status is None or ceiling is None or told.received_at is None:
-            return status
-        same = told.model_copy(
-            update={"published_at": status.published_at, "received_at": status.received_at}
-        )
-        recent = (status.received_at or 0) < told.received_at + ceiling // 2
-        return told if same == status and recent and news.fresh_until is not None else status
 
     def _counts(self, found: Counting) -> bool:
         return found.reason is None and found.partner is not None and found.partner.fresh
@@ -190,3 +180,31 @@ class Readings:
             if token is None:
                 raise OutboundError(Reason.SECRET_NOT_FOUND)
         return Target(feed.url, build_verifier(verifier, peer), token)
+
+
+def keep_told(
+    told: RevocationsStatus | None, found: RevocationsStatus | None, ceiling: int | None, now: int
+) -> RevocationsStatus | None:
+    """What a status says of the news: what it said, while only the time is another and half of it is left.
+
+    A reading alone is no reason to write; but whoever reads the status must not take the news for too old.
+    """
+    if told is None or found is None or ceiling is None:
+        return found
+    times = {"published_at": found.published_at, "received_at": found.received_at}
+    end = _end(told, ceiling)
+    if end is None or told.model_copy(update=times) != found:
+        return found
+    return told if end == _end(found, ceiling) or now + ceiling // 2 < end else found
+
+
+def _heard_at(state: FeedState, news: Revocations, ceiling: int | None) -> int | None:
+    """When the newest head came, or the last answer of a source that has no heads."""
+    if news.lesser and news.fresh_until is not None and ceiling is not None:
+        return news.fresh_until - ceiling
+    return state.received_at or None
+
+
+def _end(status: RevocationsStatus, ceiling: int) -> int | None:
+    known = [each for each in (status.published_at, status.received_at) if each is not None]
+    return min(known) + ceiling if known else None
