@@ -70,7 +70,11 @@ TABLE = [
 ]
 
 
-OF_FILES = {errors.ActivationInvalid, errors.ActivationExpired, errors.ParameterHashMismatch}
+OF_FILES: set[type[ProtocolError]] = {
+    errors.ActivationInvalid,
+    errors.ActivationExpired,
+    errors.ParameterHashMismatch,
+}
 """Errors of documents that people check by a command: no endpoint takes them."""
 
 
