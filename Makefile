@@ -68,7 +68,7 @@ crds: install  ## Generate crds/ and docs/reference.md from the types in bilater
 
 bench: install testbed  ## Run the benchmarks (N peers, IDENTITIES); each prints a table and one JSON line
 	@status=0; \
-	for each in accept.py client.py endpoint.py "identities.py $(IDENTITIES)" "peers.py $(N)"; do \
+	for each in accept.py client.py endpoint.py "identities.py $(IDENTITIES)" "peers.py $(N)" policy.py; do \
 	  PYTHONPATH=tests:. $(BIN)/python bench/$$each || status=1; \
 	done; \
 	exit $$status

@@ -77,11 +77,14 @@ def sign(kernel_id: str, key: SigningKey) -> bytes:
 class Caller:
     """One kept-alive connection from an address of ours; connects again when it was closed."""
 
-    def __init__(self, port: int, context: ssl.SSLContext, host: str, source: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int, context: ssl.SSLContext, host: str, source: str = "127.0.0.1", head: str = _HEAD
+    ) -> None:
         self._port = port
         self._context = context
         self._host = host
         self._source = source
+        self._head = head
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, body: bytes) -> int:
@@ -97,7 +100,7 @@ class Caller:
                 local_addr=(self._source, 0),
             )
         reader, writer = self._streams
-        writer.write(_HEAD.format(host=self._host, length=len(body)).encode() + body)
+        writer.write(self._head.format(host=self._host, length=len(body)).encode() + body)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
         await reader.readexactly(length)
@@ -168,11 +171,19 @@ def strangers() -> Callable[[], bytes]:
 
 
 @contextlib.contextmanager
-def run_server(mode: str, peers: int, directory: Path) -> Iterator[tuple[int, int]]:
+def run_server(
+    mode: str, peers: int, directory: Path, program: str = "serving.py"
+) -> Iterator[tuple[int, int]]:
     """Start a server; its port and its pid."""
-    program = Path(__file__).with_name("serving.py")
     with subprocess.Popen(
-        [sys.executable, program, mode, str(peers), directory / "tls.crt", directory / "tls.key"],
+        [
+            sys.executable,
+            Path(__file__).with_name(program),
+            mode,
+            str(peers),
+            directory / "tls.crt",
+            directory / "tls.key",
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -21,6 +21,7 @@ import ssl
 import sys
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ from bilateral.resources.trustdomain import TrustDomain
 
 HOST = "bench.example"
 NAMESPACE = "bench"
-_NO_LIMITS = LimitSettings(
+NO_LIMITS = LimitSettings(
     max_connections=10_000,
     max_connections_per_source=10_000,
     connections_per_second=1e6,
@@ -117,7 +118,19 @@ class _Url:
         self.authority_pem = authority_pem
 
 
-async def build_responder(number: int, authority_pem: str) -> Responder:
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """What of the operator is in this process."""
+
+    api: DictionaryAPI
+    cache: Cache
+    views: Views
+    guard: ClockGuard
+    metrics: Metrics
+    responder: Responder
+
+
+async def build_replica(number: int, authority_pem: str) -> Replica:
     """The operator's handler with a trust domain and so many partners in its cache."""
     clock, cache, metrics, api = SystemClock(), Cache(), Metrics(), DictionaryAPI()
     guard = ClockGuard(clock)
@@ -132,7 +145,7 @@ async def build_responder(number: int, authority_pem: str) -> Responder:
     await make_domain_ready(cache, views, secrets, statuses, guard)
     responder = Responder(cache, views, statuses, guard, clock, lambda *_: None)
     responder.ready = True
-    return responder
+    return Replica(api, cache, views, guard, metrics, responder)
 
 
 async def make_domain_ready(
@@ -155,7 +168,7 @@ async def start_endpoint(handler: HandshakeHandler, chain: bytes, key: bytes) ->
     """Start the endpoint with limits that one machine's load does not meet."""
     certificates = CertificateStore()
     certificates.replace({HOST: (chain, key)})
-    settings = EndpointSettings(limits=_NO_LIMITS)
+    settings = EndpointSettings(limits=NO_LIMITS)
     endpoint = Endpoint(build_partner_routes(handler, settings), certificates, settings, Metrics())
     _running.append(endpoint)
     return await endpoint.start("127.0.0.1", 0)
@@ -187,7 +200,7 @@ async def serve(mode: str, peers: int, certificate: Path, key: Path, pems: dict[
     else:
         handler: HandshakeHandler = EmptyHandler()
         if mode == "decides":
-            handler = await build_responder(peers, pems["ca.crt"].decode())
+            handler = (await build_replica(peers, pems["ca.crt"].decode())).responder
         port = await start_endpoint(handler, pems["tls.crt"], pems["tls.key"])
     print(port, flush=True)
     await asyncio.to_thread(sys.stdin.read)

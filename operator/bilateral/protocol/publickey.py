@@ -174,7 +174,7 @@ def _strip_prefix(data: bytes, prefix: bytes, cause: str) -> bytes:
     return data[len(prefix) :]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def parse_wire_key(text: str) -> PublicKey:
     """Read the key that a chio document declares: bare hex, ``0x`` or ``ed25519:``, either case.
 
