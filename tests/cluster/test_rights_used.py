@@ -4,14 +4,20 @@ Proves R-K3's other half: whatever the operator asks for is granted, and whateve
 """
 
 import itertools
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import pytest
+
+from bilateral.protocol.keys import SigningKey
+from bilateral.protocol.policies.documents import write_document
 from bilateral.resources.kinds import KINDS
-from cluster.organisations import Pair, open_side
+from cluster.deciding import VALUES, Organisation, open_organisation
+from cluster.organisations import Side, open_side
 from cluster.rights import Rights, collect_rights
-from cluster.scene import API, IDENTITIES, INTRODUCTIONS, PEERS, SERVICES, Scene
+from cluster.scene import DOMAINS, IDENTITIES, INTRODUCTIONS, PEERS, POLICIES, SERVICES, Object, Scene
 from support.waiting import wait_for
 from testbed.audit import AuditEvent
 from testbed.chart import render_chart
@@ -46,20 +52,47 @@ def has_met_a_conflict(
     return ((scene.namespace, "bilateral.dev", plural, ()), "get") in used(scene, granted)
 
 
-def test_what_the_operator_uses_is_what_it_is_granted(cluster: Cluster, tmp_path: Path) -> None:
+def open_sides(
+    stack: ExitStack, cluster: Cluster, folder: Path, *, deciding: bool
+) -> Sequence[Side | Organisation]:
+    """Two sides with a trust domain "ours" each."""
+    if deciding:
+        return [open_organisation(stack, cluster, folder / name) for name in "ab"]
+    sides = [open_side(stack, cluster, folder / name) for name in "ab"]
+    for each in sides:
+        each.add_domain("ours")
+    return sides
+
+
+def policy_for(partner: str) -> Object:
+    """The spec of a policy that allows nothing."""
+    return {
+        "peer": partner,
+        "partnerId": partner,
+        "trustedIssuers": [{"publicKey": SigningKey.generate().public_key.canonical}],
+        "maxScope": {},
+        "maxAutonomyTier": "Direct",
+        "maxEvidenceAgeSeconds": 60,
+    }
+
+
+@pytest.mark.parametrize("deciding", [False, True], ids=["as it is installed", "where policies decide"])
+def test_what_the_operator_uses_is_what_it_is_granted(
+    cluster: Cluster, tmp_path: Path, *, deciding: bool
+) -> None:
     numbers = itertools.count()
     with ExitStack() as stack:
-        pair = Pair(*(open_side(stack, cluster, tmp_path / name) for name in "ab"))
-        asker, scene = pair.a.scene, pair.b.scene
-        granted = collect_rights(render_chart(scene.namespace), (scene.namespace, "bilateral"))
-        pair.domains("ours")
-        for side, other in ((pair.a, pair.b), (pair.b, pair.a)):
+        sides = open_sides(stack, cluster, tmp_path, deciding=deciding)
+        asker, scene = (each.scene for each in sides)
+        chart = render_chart(scene.namespace, VALUES if deciding else None)
+        granted = collect_rights(chart, (scene.namespace, "bilateral"))
+        for side, other in (sides, sides[::-1]):
             side.scene.add_peer(
                 "partner",
                 "ours",
                 kernelId=other.scene.kernel("ours"),
                 endpoint=other.endpoint,
-                trustAnchors=[{"publicKey": other.anchor("ours")}],
+                trustAnchors=[{"publicKey": other.scene.get(DOMAINS, "ours")["status"]["publicKey"]}],
             )
         for each in (asker, scene):
             each.wait(PEERS, "partner", "AuthoritiesAnnounced", kind="AuthoritiesKnown")
@@ -68,15 +101,26 @@ def test_what_the_operator_uses_is_what_it_is_granted(cluster: Cluster, tmp_path
         scene.add(SERVICES, "one", url="https://api.example")
         asker.add(INTRODUCTIONS, "one", request={"identity": "client", "peer": "partner"})
         asker.wait(INTRODUCTIONS, "one", "RequestPending", status="Unknown")
+        scene.add(POLICIES, "one", **policy_for("partner"))
         for plural in (kind.PLURAL for kind in KINDS):
             name = scene.objects(plural)[0]["metadata"]["name"]
             meets = partial(has_met_a_conflict, scene, granted, plural, name, numbers)
             wait_for(meets, f"a conflict on one of the {plural}")
-        pair.b.operator.stop()  # a watch is logged as answered once it has ended
+        if isinstance(sides[1], Organisation):
+            make_and_delete_a_policy(sides[1])
+        sides[1].operator.stop()  # a watch is logged as answered once it has ended
         expected = {(right, verb) for right, verbs in granted.items() for verb in verbs}
         assert used(scene, granted) == expected
         assert [event for event in calls(scene) if event.code in (401, 403)] == []
 
 
-def manifest(kind: str, spec: dict[str, object]) -> dict[str, object]:
-    return {"apiVersion": API, "kind": kind, "metadata": {"name": "one"}, "spec": spec}
+def make_and_delete_a_policy(home: Organisation) -> None:
+    """What the control endpoint does with the operator's own rights."""
+    home.scene.delete(POLICIES, "one")
+    spec = policy_for("partner")
+    document = write_document("another", {name: value for name, value in spec.items() if name != "peer"})
+    path = "/v1/federation/policies"
+    made = home.call("POST", path, document, account="officer")
+    assert made.status == 200, made.body
+    gone = f"{path}?partnerId=partner"
+    wait_for(lambda: home.call("DELETE", gone, account="officer").status == 200, "the policy in the cache")
