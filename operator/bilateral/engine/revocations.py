@@ -121,7 +121,7 @@ class RevocationNews:
         revocations = [Revocation(each.capability_id, each.revoked_at) for each in advance.entries]
         await self._ledger.merge_revocations(relation, revocations, head)
         self._revoked.merge(_name(relation), (each.capability_id for each in revocations))
-        news.state = state
+        news.state, news.told = state, (head.size, news.told[1])  # what we stored ourselves is not read back
 
     async def merge_lesser(
         self, relation: Relation, capability_ids: tuple[str, ...], now: int, *, fresh: bool = True
@@ -132,11 +132,12 @@ class RevocationNews:
         if new:
             await self._ledger.merge_revocations(relation, [Revocation(each, now) for each in new])
             self._revoked.merge(_name(relation), new)
-        if not fresh:
+        elif not fresh:
             return
-        heard = PartnerHead(0, _NO_ROOT, now, now, "unsigned")
+        # The other replicas see by it that there is something to read, also where it makes nothing fresh.
+        heard = PartnerHead(0, _NO_ROOT, now, now if fresh else news.lesser_at, "unsigned")
         await self._ledger.save_partner_head(_unsigned(relation), heard)
-        news.lesser_at = now
+        news.lesser_at, news.told = heard.received_at, (news.told[0], heard)
 
     async def convict(self, relation: Relation, evidence: Evidence) -> None:
         """Keep what a partner contradicted itself with. Raises LedgerError; it counts all the same."""

@@ -164,3 +164,39 @@ async def test_an_unsigned_source_is_marked_as_such(ledger: Ledger, clock: FakeC
         True,
         NOW + MINUTE + HOUR,
     )
+
+
+async def test_what_an_unsigned_source_told_in_part_is_known_to_another_replica(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    reading, other = RevocationNews(ledger, clock), RevocationNews(ledger, clock)
+    await other.load(OURS)
+    await reading.load(OURS)
+    await reading.merge_lesser(OURS, ("cap-0",), NOW, fresh=False)
+    clock.advance(REFRESH_SECONDS)
+    for each in (reading, other):
+        await each.load(OURS)
+        assert each.about(OURS, HOUR, 1).is_revoked("cap-0")
+        assert each.about(OURS, HOUR, 1).fresh_until is None
+
+
+async def test_what_a_replica_stored_itself_it_does_not_read_back(
+    ledger: Ledger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news, feed, loads = RevocationNews(ledger, clock), feed_of(3), []
+    load = ledger.load_revocations
+
+    def counted(relation: Relation) -> Any:
+        loads.append(relation)
+        return load(relation)
+
+    monkeypatch.setattr(ledger, "load_revocations", counted)
+    await read(news, feed)
+    for number in range(3):
+        clock.advance(REFRESH_SECONDS)
+        await read(news, feed.revoke(f"more-{number}"), NOW + number)
+        await news.merge_lesser(OURS, (f"told-{number}",), NOW + number)
+    clock.advance(REFRESH_SECONDS)
+    await news.load(OURS)
+    assert len(loads) == 1
+    assert news.about(OURS, HOUR, 1).is_revoked("more-2")
