@@ -86,6 +86,9 @@ class TrustLevel(StrEnum):
     ADVISORY = "advisory"
 
 
+_VERDICTS: Final = {each.value: each for each in Verdict}
+_EVIDENCE_MEMBERS: Final = frozenset({"guard_name", "verdict"})
+_EVIDENCE_OPTIONAL: Final = frozenset({"details"})
 _DECISION_MEMBERS: Final = {
     Verdict.ALLOW: frozenset({"verdict"}),
     Verdict.DENY: frozenset({"verdict", "reason", "guard"}),
@@ -225,9 +228,14 @@ def sign_receipt(body: ReceiptBody, key: SigningKey) -> Receipt:
     require_recordable(body.parameters)
     _require_parameter_hash(body)
     members = body.to_members()
-    require_signable({**members, "action": body.parameter_hash})
-    receipt = Receipt(body, key.sign(canonical_bytes(members)))
-    if parse_receipt(receipt.to_json()) != receipt:
+    # Numbers are in the metadata, in the parameters and in the time, which is read below.
+    require_signable(body.metadata)
+    signed = canonical_bytes(members)
+    if not signed.isascii() or b"\x7f" in signed:
+        require_signable({**members, "action": body.parameter_hash})
+    receipt = Receipt(body, key.sign(signed))
+    whole: JSON = {**members, "signature": receipt.signature.hex()}
+    if parse_receipt(_COMPACT.encode(whole).encode()) != receipt:
         raise MalformedDocument("receipt")
     return receipt
 
@@ -289,15 +297,16 @@ def parse_receipt(document: bytes | JSON) -> Receipt:
 
 
 def _parse_decision(value: JSON) -> ReceiptDecision:
-    if not isinstance(value, dict) or value.get("verdict") not in tuple(Verdict):
+    word = value.get("verdict") if isinstance(value, dict) else None
+    verdict = _VERDICTS.get(word) if type(word) is str else None
+    if verdict is None:
         raise MalformedDocument("decision")
-    verdict = Verdict(str(value["verdict"]))
     members = read_object(value, "decision", _DECISION_MEMBERS[verdict])
     return ReceiptDecision(verdict, _optional_text(members, "reason"), _optional_text(members, "guard"))
 
 
 def _parse_evidence(value: JSON) -> GuardEvidence:
-    members = read_object(value, "evidence", frozenset({"guard_name", "verdict"}), frozenset({"details"}))
+    members = read_object(value, "evidence", _EVIDENCE_MEMBERS, _EVIDENCE_OPTIONAL)
     return GuardEvidence(
         read_text(members["guard_name"], "evidence", minimum=0),
         read_boolean(members["verdict"], "evidence"),

@@ -98,9 +98,9 @@ def delegable_part(scope: Scope) -> Scope:
 
 def find_tool_widening(child: ToolGrant, parent: ToolGrant) -> Widening | None:
     """Return the first dimension in which one tool grant allows more than the other, or None."""
-    if parent.server_id not in {ANY, child.server_id}:
+    if parent.server_id not in (ANY, child.server_id):
         return Widening(Dimension.SERVER, "the parent's", "any" if child.server_id == ANY else "another")
-    if parent.tool_name not in {ANY, child.tool_name}:
+    if parent.tool_name not in (ANY, child.tool_name):
         return Widening(Dimension.TOOL, "the parent's", "any" if child.tool_name == ANY else "another")
     return (
         _operations(child.operations, parent.operations)

@@ -41,6 +41,12 @@ from bilateral.protocol.strictjson import JSON, parse_json
 
 EVALUATION_SCHEMA: Final = "bilateral.evaluation.v1"
 MAX_EVIDENCE: Final = 64
+_QUESTION: Final = frozenset({"partnerId", "capability"})
+_QUESTION_OPTIONAL: Final = frozenset({"call", "autonomyTier", "evidence"})
+_CALL: Final = frozenset({"toolServer", "tool", "operation"})
+_CALL_OPTIONAL: Final = frozenset({"parameters", "amount"})
+_EVIDENCE: Final = frozenset({"kind", "issuedAt"})
+_KINDS: Final[Mapping[str, EvidenceKind]] = {kind.value: kind for kind in EvidenceKind}
 _COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -62,8 +68,8 @@ def parse_evaluation(data: bytes) -> Evaluation:
     members = read_object(
         parse_json(data, CHAIN_LIMITS),
         "not-an-object",
-        frozenset({"partnerId", "capability"}),
-        frozenset({"call", "autonomyTier", "evidence"}),
+        _QUESTION,
+        _QUESTION_OPTIONAL,
     )
     call = _parse_call(members["call"]) if "call" in members else None
     question = Question(
@@ -114,8 +120,8 @@ def _parse_call(value: JSON) -> Call:
     members = read_object(
         value,
         "call",
-        frozenset({"toolServer", "tool", "operation"}),
-        frozenset({"parameters", "amount"}),
+        _CALL,
+        _CALL_OPTIONAL,
     )
     parameters = members.get("parameters", {})
     if not isinstance(parameters, dict):
@@ -148,8 +154,9 @@ def _parse_tier(value: JSON) -> AutonomyTier:
 
 
 def _parse_evidence(value: JSON) -> Evidence:
-    members = read_object(value, "evidence", frozenset({"kind", "issuedAt"}))
-    kind = members["kind"]
-    if kind not in tuple(EvidenceKind):
+    members = read_object(value, "evidence", _EVIDENCE)
+    name = members["kind"]
+    kind = _KINDS.get(name) if type(name) is str else None
+    if kind is None:
         raise MalformedDocument("evidence-kind")
-    return Evidence(EvidenceKind(str(kind)), read_integer(members["issuedAt"], "issued-at"))
+    return Evidence(kind, read_integer(members["issuedAt"], "issued-at"))

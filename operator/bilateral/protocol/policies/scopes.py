@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from bilateral.protocol.capabilities.constraints import Constraint, ConstraintType
@@ -76,7 +77,7 @@ def clamp_scope(
             bounds = policy.max_scope.bounds_of(server, tool)
             constraints, by_bounds = _bounded(place, grant.constraints, bounds)
             narrowed += by_bounds
-            kept.append(replace(paid, server_id=server, tool_name=tool, constraints=constraints))
+            kept.append(_narrowed(paid, server, tool, constraints))
         clamps += dict.fromkeys(narrowed) if len(targets) > 1 else narrowed
     if call is None:
         for name, count in (
@@ -123,6 +124,22 @@ def _unusable(policy: Policy, grant: ToolGrant) -> tuple[Reason, str, str] | Non
             if amount is not None and amount.currency != budget.currency:
                 return Reason.CURRENCY_MISMATCH, amount.currency, budget.currency
     return None
+
+
+def _narrowed(
+    grant: ToolGrant, server_id: str, tool_name: str, constraints: tuple[Constraint, ...]
+) -> ToolGrant:
+    """The grant for one tool; written out, because ``replace`` takes three times as long."""
+    return ToolGrant(
+        server_id,
+        tool_name,
+        grant.operations,
+        constraints,
+        grant.max_invocations,
+        grant.max_cost_per_invocation,
+        grant.max_total_cost,
+        grant.dpop_required,
+    )
 
 
 def _within_invocations(limit: int | None, grant: ToolGrant) -> ToolGrant:
@@ -185,6 +202,7 @@ def _bounded(
     return tuple(built), clamps
 
 
+@lru_cache(maxsize=1024)
 def spell_bound(bound: Bound) -> str:
     """A bound as it is shown and as a ``custom`` constraint carries it: ``<= 5`` or ``one of a, b``."""
     return f"<= {bound}" if isinstance(bound, int) else f"one of {', '.join(map(shown, bound))}"
