@@ -448,12 +448,17 @@ def test_with_the_rights_to_some_kinds_only(scene: Scene) -> None:
 
     wait_for(is_seen, "the rights")
     text = run(scene, "status", kubeconfig=kubeconfig).stdout
-    assert "Not seen, since you may not list them: workloadidentities, introductions." in text
+    assert (
+        "Not seen, since you may not list them: workloadidentities, introductions, federationpolicies."
+        in text
+    )
     assert "trustedservice/api-nine" in text
     done = run(scene, "plan", "delete", "fpeer/c-nine", kubeconfig=kubeconfig)
     assert done.returncode == 0
     assert "trustedservice/either-nine (PeerNotFound)" in done.stdout
-    assert "you may not read it: introductions, workloadidentities, secrets." in done.stdout
+    assert (
+        "you may not read it: introductions, workloadidentities, federationpolicies, secrets." in done.stdout
+    )
 
 
 def test_last_of_all_the_trust_domain_is_deleted(scene: Scene) -> None:
