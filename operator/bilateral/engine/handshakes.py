@@ -219,8 +219,11 @@ class Responder:
                 self._spend(key)
                 paid = True
             seal_key = None if view.domain is None else view.domain.seal_key
+            status = build_status(peer, outcome.findings, seal_key)
+            # A person who asks for a look means one of ours; theirs serves nobody.
+            status = status.model_copy(update={"reconciled_now": peer.status.reconciled_now})
             try:
-                await self._writer.write(key, raw, build_status(peer, outcome.findings, seal_key).to_wire())
+                await self._writer.write(key, raw, status.to_wire())
             except Decided:
                 continue
             except APIError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -113,11 +113,14 @@ class Partner:
         self.answer: Received | Failed | None = None
         self.statements_asked: list[str] = []
         self.statement = Fetched(reason=Reason.NOT_ANNOUNCED)
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def perform(self, peer: FederationPeer) -> Received | Failed:
         self.asked.append(peer.metadata.name)
-        assert self.answer is not None
-        return self.answer
+        answer = self.answer
+        self.meanwhile()
+        assert answer is not None
+        return answer
 
     async def ask_statement(self, peer: FederationPeer) -> Fetched:
         self.statements_asked.append(peer.metadata.name)

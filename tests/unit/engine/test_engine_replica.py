@@ -355,6 +355,35 @@ async def test_a_new_peer_is_asked_once_and_pinned_by_the_answer(api: MemoryAPI,
     assert writes == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": {"annotations": {"bilateral.dev/reconcile-now": "it is us again"}}},
+        {"metadata": {"generation": 2}},
+    ],
+    ids=["asked for", "edited"],
+)
+async def test_what_a_person_wants_while_the_partner_is_asked_is_looked_at_after_it(
+    api: MemoryAPI, clock: FakeClock, change: dict[str, Any]
+) -> None:
+    """The question that is under way began before: its answer, a failure say, serves nobody."""
+    api.add("federationpeers", peer(endpoint=ENDPOINT))
+    replica = Replica(api, clock)
+    replica.partner.answer = Failed(Reason.UNEXPECTED_PEER_KEY)
+
+    def meanwhile() -> None:
+        replica.partner.meanwhile = lambda: None
+        replica.partner.answer = Received(envelope(clock), Direction.ANSWER)
+        held = api.objects["federationpeers", "org-b"]
+        api.add("federationpeers", {**held, "metadata": {**held["metadata"], **change["metadata"]}})
+        replica.catch_up()
+
+    replica.partner.meanwhile = meanwhile
+    await replica.settle()
+    assert len(replica.partner.asked) == 2
+    assert replica.ready("federationpeers", "org-b") == ("True", "Fresh")
+
+
 async def test_failures_are_retried_with_growing_pauses(api: MemoryAPI, clock: FakeClock) -> None:
     api.add("federationpeers", peer(endpoint=ENDPOINT))
     replica = Replica(api, clock)

@@ -58,6 +58,7 @@ class FederationPeerLooker:
         if self._newcomers.wait(key, peer):
             return
         offered = _offered(peer)
+        before = (peer.metadata.generation, peer.metadata.reconcile_now)
         outcome = self._judge(key, peer, offered)
         if offered is None and (outcome.handshake_due or outcome.statement_due):
             happened = await (
@@ -70,6 +71,10 @@ class FederationPeerLooker:
                 return
             # What was proven is judged against the object as it is after the wait.
             peer = FederationPeer.parse(raw)
+            if (peer.metadata.generation, peer.metadata.reconcile_now) != before:
+                # What a person edited or asked for meanwhile is not served by a question that began before it.
+                tools.queue.add(key)
+                return
             outcome = self._judge(key, peer, happened)
         if not tools.holds():
             return
