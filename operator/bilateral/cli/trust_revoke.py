@@ -80,7 +80,7 @@ def revoke(
     if output == Format.TEXT:
         what = "1 capability is" if len(ids) == 1 else f"{len(ids)} capabilities are"
         click.echo(
-            f"{what} revoked in the feed of trustdomain/{trust_domain}: {size} entries, published "
+            f"{what} revoked in the feed of trustdomain/{trust_domain}: {size} in it now, published "
             f"{write_time(published)}.\nPartners refuse them as soon as they have read it. root {root}"
         )
     else:

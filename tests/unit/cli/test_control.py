@@ -349,7 +349,7 @@ async def test_capabilities_are_revoked_in_the_feed(stage: Stage) -> None:
     result = await stage.run("revoke", "--trust-domain", "org-a", "cap-1", "cap-2", "cap-1")
     assert result.exit_code == 0
     assert result.stdout.startswith(
-        "2 capabilities are revoked in the feed of trustdomain/org-a: 9 entries, published "
+        "2 capabilities are revoked in the feed of trustdomain/org-a: 9 in it now, published "
     )
     (call,) = stage.desk.calls
     assert (call.trust_domain, json.loads(call.body)) == ("org-a", {"capabilityIds": ["cap-1", "cap-2"]})
