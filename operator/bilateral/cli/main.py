@@ -3,9 +3,6 @@
 A person's mistake is one line on stderr and an exit code (see :mod:`bilateral.cli.errors`). A fault of ours
 is one line too, without the exception's text, which may hold anything; with ``BILATERAL_DEBUG=1`` the
 traceback is shown.
-
-A command's module is imported when the command is called or its help is shown: the operator is one of them, and
-would carry the other fourteen in its memory (7 MiB) for nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +10,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import click
 
 from bilateral import __version__
 from bilateral.cli.errors import INTERNAL_EXIT_CODE, AnswerNoError, CLIError
+from bilateral.cli.groups import ImportedCommands
 from bilateral.cli.invocation import Invocation, context_option, kubeconfig_option, namespace_option
 from bilateral.cli.output import Format, format_option, render
 from bilateral.pki.errors import PkiError
@@ -41,54 +38,29 @@ Exit codes: 0 done; 1 the answer is no (refused, not ready, not there); 2 wrong 
 """
 
 
-_MODULES: Mapping[str, str] = {
-    "status": "status",
-    "plan": "plan",
-    "export": "export",
-    "handshake": "handshake",
-    "introduce": "introduce",
-    "intro": "intro",
-    "approve": "approval",
-    "deny": "approval",
-    "service": "service",
-    "identity": "identity",
-    "peer-entries": "peerentries",
-    "did": "did",
-    "key": "key",
-    "trust": "trust",
-    "feed": "feed",
-    "layout": "layout",
-    "ledger": "ledger",
-    "operator": "run",
-}
-"""The module of :mod:`bilateral.cli` that has a command; there it is called as on the command line."""
-
-
-class Commands(click.Group):
+class Commands(ImportedCommands):
     """A group whose commands end in a line and an exit code, never in a traceback that nobody asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command's name, in the order of the help."""
-        return sorted({*super().list_commands(ctx), *_MODULES})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now if it was not needed before."""
-        module = _MODULES.get(cmd_name)
-        if module is not None and cmd_name not in self.commands:
-            found: click.Command = getattr(
-                import_module(f"bilateral.cli.{module}"), cmd_name.replace("-", "_")
-            )
-            self.add_command(found, cmd_name)
-        return super().get_command(ctx, cmd_name)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is called; where there is none, click suggests one of all that it knows."""
-        if args and args[0] not in self.list_commands(ctx):
-            for name in _MODULES:
-                self.get_command(ctx, name)
-        return super().resolve_command(ctx, args)
+    modules: ClassVar[Mapping[str, str]] = {
+        "status": "status",
+        "plan": "plan",
+        "export": "export",
+        "handshake": "handshake",
+        "introduce": "introduce",
+        "intro": "intro",
+        "approve": "approval",
+        "deny": "approval",
+        "service": "service",
+        "identity": "identity",
+        "peer-entries": "peerentries",
+        "did": "did",
+        "key": "key",
+        "trust": "trust",
+        "feed": "feed",
+        "layout": "layout",
+        "ledger": "ledger",
+        "operator": "run",
+    }
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; turn errors of our packages into CLI errors."""
