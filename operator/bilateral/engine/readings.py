@@ -7,8 +7,7 @@ Rules:
   unless nothing is known yet; from then on it is every ``pollSeconds``, a tenth earlier or later.
 - Each page is stored before it counts and before the next is asked for. What was read before a failure stays.
 - A contradiction is kept as evidence and closes the partner, whose feed is then not read any more: all is refused,
-  and no more evidence is wanted. A failure is a reason; what is known stays known, and
-  is too old at its second.
+  and no more evidence is wanted. A failure is a reason; what is known stays known, and is too old at its second.
 """
 
 from __future__ import annotations
