@@ -29,6 +29,7 @@ from bench.serving import HOST, NAMESPACE, NO_LIMITS, Replica, build_replica
 from bilateral.engine.cache import Kind
 from bilateral.engine.clock import SystemClock
 from bilateral.engine.decisions import Decisions
+from bilateral.engine.memory import Broom
 from bilateral.engine.metrics import Metrics
 from bilateral.engine.partners import Partners
 from bilateral.engine.policies import Counting, Policies
@@ -47,14 +48,14 @@ from bilateral.protocol.handshake import build_envelope
 from bilateral.protocol.policies.evaluations import parse_evaluation
 from bilateral.resources.labels import API_VERSION
 
-_CALLER = Caller("system:serviceaccount:tools:kernel")
+CALLER = Caller("system:serviceaccount:tools:kernel")
 
 
 class EveryCaller:
     """Lets everybody in: what the cluster's answers cost is the cluster's."""
 
     async def authenticate(self, token: str) -> Caller:  # noqa: ARG002
-        return _CALLER
+        return CALLER
 
     async def authorize(self, caller: Caller, action: Action) -> None:
         """Without a question."""
@@ -171,6 +172,7 @@ async def serve(mode: str, partners: int, pems: dict[str, bytes]) -> None:
         certificates.replace({HOST: (pems["tls.crt"], pems["tls.key"])})
         routes = build_control_routes(handler, EveryCaller())
         endpoint = Endpoint(routes, certificates, EndpointSettings(limits=NO_LIMITS), Metrics())
+        Broom().settle()  # as the operator does when it has started
         print(await endpoint.start("127.0.0.1", 0), flush=True)
         await asyncio.to_thread(sys.stdin.read)
 

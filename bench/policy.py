@@ -29,11 +29,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.chains import Presented, build_chain, build_presented, build_request, issuer_key, partner_name
+from bench.deciding import CALLER, build_decisions
 from bench.endpoint import Caller, Load, run_load, run_server, write_certificates
 from bench.report import Row, percentile, print_report, progress
-from bench.serving import HOST
+from bench.serving import HOST, NAMESPACE
 from nacl.signing import VerifyKey
 
+from bilateral.engine.memory import Broom
 from bilateral.protocol.decision_receipts import build_decision_receipt
 from bilateral.protocol.keys import SigningKey
 from bilateral.protocol.policies.decisions import decide
@@ -93,6 +95,7 @@ def verify_only(requests: list[Presented]) -> None:
 def take_turns(works: dict[str, tuple[Work, list[Presented]]], seconds: float) -> dict[str, float]:
     """Microseconds for one request of each: medians of slices that take turns, as a slow machine slows all."""
     spent: dict[str, list[float]] = {name: [] for name in works}
+    Broom().settle()  # as the operator does when it has started
     for work, requests in works.values():
         work(requests)  # warm
     each = seconds / SLICES / len(works)
@@ -180,25 +183,49 @@ def measure_server(
     return load
 
 
+async def measure_partners(
+    partners: int, bodies: Callable[[], bytes], seconds: float, authority: str, directory: Path
+) -> float:
+    """What a decision takes with many partners, of what it takes with few, without HTTP, in turns."""
+    compared = {
+        number: await build_decisions("unrecorded", number, authority, make_folder(directory / str(number)))
+        for number in (partners, ASKING)
+    }
+    Broom().settle()
+    spent: dict[int, list[float]] = {number: [] for number in compared}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for number, decisions in compared.items():
+            started = time.process_time()
+            for _ in range(ASKING):
+                await decisions.evaluate(NAMESPACE, CALLER, parse_evaluation(bodies()))
+            spent[number].append(time.process_time() - started)
+    return statistics.median(spent[partners]) / statistics.median(spent[ASKING])
+
+
+def make_folder(folder: Path) -> Path:
+    """The folder, which is new."""
+    folder.mkdir()
+    return folder
+
+
 def measure_http(partners: int, seconds: float) -> list[Row]:
     """The control endpoint."""
     with tempfile.TemporaryDirectory(prefix="bilateral-bench-") as folder:
         directory = Path(folder)
         write_certificates(directory)
         bodies = build_requests()
-        empty, few, many, unrecorded = (
-            measure_server(mode, number, bodies, seconds, directory)
-            for mode, number in (
-                ("empty", ASKING),
-                ("decides", ASKING),
-                ("decides", partners),
-                ("unrecorded", ASKING),
-            )
+        empty, decides, unrecorded = (
+            measure_server(mode, partners, bodies, seconds, directory)
+            for mode in ("empty", "decides", "unrecorded")
         )
+        progress(f"{partners} partners beside {ASKING}")
+        authority = (directory / "ca.crt").read_text()
+        beside = asyncio.run(measure_partners(partners, bodies, seconds, authority, directory))
     rows = []
     for key, what, load in (
         ("empty", "control endpoint, empty handler", empty),
-        ("http", "control endpoint, decisions, each in the ledger", few),
+        ("http", "control endpoint, decisions, each in the ledger", decides),
         ("unrecorded", "the same without recording", unrecorded),
     ):
         rows += [
@@ -208,14 +235,8 @@ def measure_http(partners: int, seconds: float) -> list[Row]:
         ]
     return [
         *rows,
-        Row("http_ratio", "decision : empty handler, processor time", few.cpu_us / empty.cpu_us, "x"),
-        Row(
-            "partners_ratio",
-            f"decision with {partners} partners : with {ASKING}, processor time",
-            many.cpu_us / few.cpu_us,
-            "x",
-            1.1,
-        ),
+        Row("http_ratio", "decision : empty handler, processor time", decides.cpu_us / empty.cpu_us, "x"),
+        Row("partners_ratio", f"decision with {partners} partners : with {ASKING}", beside, "x", 1.1),
     ]
 
 

@@ -28,7 +28,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bilateral.protocol.canonical import canonical_bytes, require_signable, sha256_hex
+from bilateral.protocol.canonical import (
+    canonical_bytes,
+    plain_canonical_text,
+    require_signable,
+    sha256_hex,
+)
 from bilateral.protocol.capabilities.members import (
     read_boolean,
     read_integer,
@@ -205,10 +210,9 @@ def require_recordable(parameters: JSON) -> None:
     PARAMETER_LIMITS).
     """
     try:
-        text = _COMPACT.encode(parameters)
-        if _is_modest(text):
+        if _is_modest(plain_canonical_text(parameters)):
             return
-        parse_json(text.encode(), PARAMETER_LIMITS)
+        parse_json(_COMPACT.encode(parameters).encode(), PARAMETER_LIMITS)
         require_signable(_without_doubles(parameters))
     except RecursionError:
         raise MalformedDocument("too-deep") from None
@@ -325,14 +329,15 @@ def _parse_trust_level(value: JSON) -> TrustLevel:
 
 
 def _is_modest(text: str) -> bool:
-    """Whether a look at the compact JSON shows that nothing of it can be refused: see what is looked for."""
+    """Whether a look at the JSON shows that nothing of it can be refused: see what is looked for."""
     opened = text.count("{") + text.count("[")
     return (
         len(text) <= PARAMETER_LIMITS.max_bytes
         and opened <= PARAMETER_LIMITS.max_depth
         and text.count(":") <= PARAMETER_LIMITS.max_members
         and opened + text.count(",") < PARAMETER_LIMITS.max_values
-        and "\\u" not in text  # printable ASCII throughout, but for the likes of line breaks
+        and text.isascii()
+        and "\x7f" not in text
         and _LONG_NUMBER.search(text) is None
     )
 

@@ -38,10 +38,17 @@ def parse_signature(text: str) -> bytes:
 
     Raises :class:`MalformedDocument` (``signature``), also for chio's other algorithms.
     """
-    match = _WIRE_SIGNATURE.fullmatch(text)
-    if match is None:
+    digits = text
+    if len(text) != 2 * SIGNATURE_BYTES:
+        match = _WIRE_SIGNATURE.fullmatch(text)
+        digits = "" if match is None else match[1]
+    try:
+        raw = bytes.fromhex(digits)
+    except ValueError:
+        raise MalformedDocument("signature") from None
+    if len(raw) != SIGNATURE_BYTES:  # nothing, or white space, which fromhex forgives
         raise MalformedDocument("signature")
-    return bytes.fromhex(match[1])
+    return raw
 
 
 def verify_signature(key: PublicKey, message: bytes, signature: bytes) -> None:

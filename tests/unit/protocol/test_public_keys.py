@@ -243,6 +243,8 @@ def test_a_document_declares_a_key_in_chio_spellings(text: str) -> None:
         KEY.openssh,
         f"p256:{HEX}",
         "ed25519:",
+        HEX[:-2] + "  ",
+        HEX[:-2] + "\uff11\uff11",
     ],
 )
 def test_a_document_declares_a_key_in_no_other_spelling(text: str) -> None:

@@ -154,6 +154,8 @@ def test_a_signature_is_read_in_chio_spellings(prefix: str, upper: bool) -> None
         pytest.param(GOOD.hex() + "0", id="129 digits"),
         pytest.param(GOOD.hex() + "\n", id="line break behind"),
         pytest.param("0X" + GOOD.hex(), id="0X"),
+        pytest.param(GOOD.hex()[:-2] + "  ", id="spaces for digits"),
+        pytest.param(GOOD.hex()[:-2] + "\uff11\uff11", id="full-width digits"),
         pytest.param("p256:" + GOOD.hex(), id="another algorithm"),
         pytest.param("ed25519:ed25519:" + GOOD.hex(), id="two prefixes"),
         pytest.param("none", id="none"),

@@ -251,6 +251,8 @@ def _check_time(token: CapabilityToken, index: int, now: int) -> None:
 
 def _check_grants(token: CapabilityToken, index: int) -> None:
     scope = token.scope
+    if len(scope.grants) + len(scope.resource_grants) + len(scope.prompt_grants) < 2:
+        return
     for name, grants in (
         ("grants", scope.grants),
         ("resource_grants", scope.resource_grants),

@@ -24,7 +24,6 @@ MAX_TEXT: Final = 4096
 MAX_ID: Final = 256
 
 _Value = TypeVar("_Value")
-_ID = re.compile(r"[!-~]{1,256}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _OTHER_ALGORITHMS = ("p256:", "p384:", "hybrid:")
 
@@ -63,9 +62,14 @@ def read_text(value: JSON, cause: str, minimum: int = 1) -> str:
 
 def read_id(value: JSON, cause: str) -> str:
     """Read the id of a capability: 1 to 256 visible ASCII characters, compared as they stand."""
-    if type(value) is not str or _ID.fullmatch(value) is None:
+    if type(value) is not str or not 1 <= len(value) <= MAX_ID or not is_visible_ascii(value):
         raise MalformedDocument(cause)
     return value
+
+
+def is_visible_ascii(text: str) -> bool:
+    """Whether a text has visible ASCII characters only: no space, no control character."""
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def read_integer(value: JSON, cause: str, maximum: int = SAFE_INTEGER_MAX) -> int:

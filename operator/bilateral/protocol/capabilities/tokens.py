@@ -204,21 +204,15 @@ def verify_token(token: CapabilityToken, *, index: int = 0) -> None:
     Upstream tries the schema-aware body first; here the body that the document looks like is first,
     because both orders accept the same tokens. CapabilitySignatureInvalid names the token by ``index``.
     """
-    bodies = (CAPABILITY_SCHEMA,) if token.has_newer_members else _BODIES[token.schema]
-    for schema in bodies:
+    newer = token.has_newer_members
+    for schema in (CAPABILITY_SCHEMA,) if newer else _BODIES[token.schema]:
+        body = plain_canonical_bytes(token.schema_body()) if newer else write_token(token, schema)
         try:
-            verify_body(token.issuer, _signed(token, schema), token.signature)
+            verify_body(token.issuer, body, token.signature)
         except InvalidSignature:
             continue
         return
     raise CapabilitySignatureInvalid(index=index, field="signature", found=token.issuer.canonical)
-
-
-def _signed(token: CapabilityToken, schema: str | None) -> bytes:
-    """The bytes of a body, schema-aware or plain."""
-    if token.has_newer_members:
-        return plain_canonical_bytes(token.schema_body())
-    return write_token(token, schema)
 
 
 _BODIES: Final = {None: (None, CAPABILITY_SCHEMA), CAPABILITY_SCHEMA: (CAPABILITY_SCHEMA, None)}

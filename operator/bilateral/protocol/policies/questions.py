@@ -10,7 +10,6 @@ they are short printable words (:func:`shown`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +18,7 @@ from typing import Final, Protocol, TypeAlias
 from bilateral.protocol.capabilities.chains import Chain
 from bilateral.protocol.capabilities.errors import ChainDefect
 from bilateral.protocol.capabilities.grants import Operation, Scope
+from bilateral.protocol.capabilities.members import is_visible_ascii
 from bilateral.protocol.capabilities.money import Money
 from bilateral.protocol.key_history import KeyHistory
 from bilateral.protocol.keys import PublicKey
@@ -29,12 +29,14 @@ from bilateral.protocol.strictjson import JSON
 
 DECISION_SCHEMA: Final = "bilateral.decision.v1"
 NOTHING: Final = "none"
-_SHOWN = re.compile(r"[!-~]{1,253}")
+_LONGEST_SHOWN: Final = 253
 
 
 def shown(text: str) -> str:
     """A name of somebody else's as it may be shown: a printable word, or that it is none."""
-    return text if _SHOWN.fullmatch(text) is not None else "(a name that is not shown)"
+    return (
+        text if 1 <= len(text) <= _LONGEST_SHOWN and is_visible_ascii(text) else "(a name that is not shown)"
+    )
 
 
 class EvidenceKind(StrEnum):
