@@ -105,6 +105,7 @@ def test_a_date_that_never_comes_puts_no_handshake_off(scene: Scene) -> None:
     scene.silence("target")
     scene.patch(PEERS, "target", {"status": never | {"pin": None, "consecutiveFailures": 9}}, "status")
     wait_for(lambda: planned("target", int(time.time()) + 3600), "a plan within the hour")
+    scene.wake("target")  # before the look that is asked for: after ten failures the next is far away
     scene.ask(PEERS, "target", "now")
     assert_recovers(scene, "target")
 
