@@ -50,7 +50,7 @@ HANDSHAKE_LIMITS = Limits(max_bytes=16 * 1024, max_depth=16, max_members=256, ma
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
-_NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{}"))
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}:,"'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _OPEN = ord("[")
 _ALWAYS_EXACT = 18  # so many characters are within 64 bits, whatever they are
@@ -89,19 +89,18 @@ def parse_json(data: bytes, limits: Limits = DOCUMENT_LIMITS) -> JSON:
 def _check_shape(data: bytes, limits: Limits) -> None:
     """Refuse what is too deep or has too much in it, without building any of it."""
     opened = data.count(b"{") + data.count(b"[")
-    # Upper bounds: every member and every value takes a byte, and what stands inside strings counts too.
-    few = len(data) <= limits.max_members and len(data) < limits.max_values
-    if opened <= limits.max_depth and (
-        few or (data.count(b":") <= limits.max_members and data.count(b",") + opened + 1 <= limits.max_values)
+    if (
+        opened <= limits.max_depth
+        and data.count(b":") <= limits.max_members
+        and data.count(b",") + opened + 1 <= limits.max_values
     ):
-        return
-    bare = _outside_strings(data)
-    brackets = bare.translate(_ONE_KIND, _NOT_STRUCTURE)
-    if not few:
-        if bare.count(b":") > limits.max_members:
-            raise MalformedDocument("too-many-members")
-        if bare.count(b",") + brackets.count(b"[") + 1 > limits.max_values:
-            raise MalformedDocument("too-many-values")
+        return  # Upper bounds: what stands inside strings was counted too.
+    structure = _keep_structure(data)
+    if structure.count(b":") > limits.max_members:
+        raise MalformedDocument("too-many-members")
+    brackets = structure.translate(_ONE_KIND, b":,")
+    if structure.count(b",") + brackets.count(b"[") + 1 > limits.max_values:
+        raise MalformedDocument("too-many-values")
     if _is_paired(brackets, limits.max_depth):
         return
     depth = 0
@@ -121,10 +120,15 @@ def _is_paired(brackets: bytes, max_depth: int) -> bool:
     return not brackets
 
 
-def _outside_strings(data: bytes) -> bytes:
-    """What stands outside strings, up to the first thing that is no JSON; a string without an end has the rest."""
+def _keep_structure(data: bytes) -> bytes:
+    """Brackets, colons and commas outside strings, up to the first thing that is no JSON.
+
+    A string without an end has the rest.
+    """
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Two quotes in a row, be they of one string or of two, leave what is around them where it was: in or out.
+    data = data.translate(None, _NOT_STRUCTURE).replace(b'""', b"")
     return b"".join(data.split(b'"')[::2])
 
 

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bilateral.protocol.capabilities.bindings import check_bindings
+from bilateral.protocol.capabilities.bodies import write_link
 from bilateral.protocol.capabilities.errors import (
     AncestorMissing,
     AttenuationNotApplied,
@@ -47,9 +48,16 @@ from bilateral.protocol.capabilities.errors import (
 )
 from bilateral.protocol.capabilities.links import DEFAULT_MAX_DEPTH, DelegationLink, check_links, verify_link
 from bilateral.protocol.capabilities.subsets import delegable_part, find_widening
-from bilateral.protocol.capabilities.tokens import MAX_LINKS, CapabilityToken, parse_token, verify_token
-from bilateral.protocol.errors import MalformedDocument
+from bilateral.protocol.capabilities.tokens import (
+    MAX_LINKS,
+    CapabilityToken,
+    parse_token,
+    verify_token,
+    write_body,
+)
+from bilateral.protocol.errors import InvalidSignature, MalformedDocument
 from bilateral.protocol.publickey import PublicKey
+from bilateral.protocol.signatures import verify_signature
 from bilateral.protocol.strictjson import JSON, Limits, parse_json
 
 MAX_CHAIN_TOKENS: Final = MAX_LINKS + 1
@@ -144,10 +152,7 @@ def verify_chain(
     """
     _check_ancestry(chain, max_depth)
     issuers = _check_parties(chain, authorities)
-    for index, token in enumerate(chain.tokens):
-        verify_token(token, index=index)
-    for index, link in enumerate(chain.leaf.delegation_chain):
-        verify_link(link, index=index)
+    _check_signatures(chain)
     for index, token in enumerate(chain.tokens):
         _check_time(token, index, now)
         _check_grants(token, index)
@@ -236,6 +241,24 @@ def _check_parties(chain: Chain, authorities: Collection[PublicKey]) -> tuple[Pu
             )
         issuers.append(child.issuer)
     return tuple(issuers)
+
+
+def _check_signatures(chain: Chain) -> None:
+    """Verify all signatures: one after another over the bodies that are to be expected, without a pause between.
+
+    If one of them does not hold, each is verified in every form that it may have, which finds the place.
+    """
+    links = chain.leaf.delegation_chain
+    signed = [(each.issuer, write_body(each, each.schema), each.signature) for each in chain.tokens]
+    signed += [(each.delegator, write_link(each), each.signature) for each in links]
+    try:
+        for key, body, signature in signed:
+            verify_signature(key, body, signature)
+    except InvalidSignature:
+        for index, token in enumerate(chain.tokens):
+            verify_token(token, index=index)
+        for index, link in enumerate(links):
+            verify_link(link, index=index)
 
 
 def _check_time(token: CapabilityToken, index: int, now: int) -> None:

@@ -71,7 +71,7 @@ class ToolGrant:
         members: dict[str, JSON] = {
             "server_id": self.server_id,
             "tool_name": self.tool_name,
-            "operations": [each.value for each in self.operations],
+            "operations": list(map(str, self.operations)),
         }
         if self.constraints:
             members["constraints"] = [each.to_wire() for each in self.constraints]
@@ -95,7 +95,7 @@ class ResourceGrant:
 
     def to_wire(self) -> dict[str, JSON]:
         """Write it as a chio document has it."""
-        return {"uri_pattern": self.uri_pattern, "operations": [each.value for each in self.operations]}
+        return {"uri_pattern": self.uri_pattern, "operations": list(map(str, self.operations))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class PromptGrant:
 
     def to_wire(self) -> dict[str, JSON]:
         """Write it as a chio document has it."""
-        return {"prompt_name": self.prompt_name, "operations": [each.value for each in self.operations]}
+        return {"prompt_name": self.prompt_name, "operations": list(map(str, self.operations))}
 
 
 @dataclass(frozen=True, slots=True)

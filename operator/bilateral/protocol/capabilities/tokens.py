@@ -198,17 +198,22 @@ def sign_token(token: CapabilityToken, key: SigningKey) -> CapabilityToken:
     return parse_token(replace(unsigned, signature=sign_body(body, key)).to_wire())
 
 
+def write_body(token: CapabilityToken, schema: str | None) -> bytes:
+    """The bytes of a token's body: with a schema that of era B, else the plain one, if it can be signed."""
+    if token.has_newer_members:
+        return plain_canonical_bytes(token.schema_body())
+    return write_token(token, schema)
+
+
 def verify_token(token: CapabilityToken, *, index: int = 0) -> None:
     """Verify a token's signature over either body that it may have been signed with.
 
     Upstream tries the schema-aware body first; here the body that the document looks like is first,
     because both orders accept the same tokens. CapabilitySignatureInvalid names the token by ``index``.
     """
-    newer = token.has_newer_members
-    for schema in (CAPABILITY_SCHEMA,) if newer else _BODIES[token.schema]:
-        body = plain_canonical_bytes(token.schema_body()) if newer else write_token(token, schema)
+    for schema in (CAPABILITY_SCHEMA,) if token.has_newer_members else _BODIES[token.schema]:
         try:
-            verify_body(token.issuer, body, token.signature)
+            verify_body(token.issuer, write_body(token, schema), token.signature)
         except InvalidSignature:
             continue
         return
