@@ -33,6 +33,7 @@ from bilateral.protocol.key_history import KeyHistory
 from bilateral.protocol.partner_keys import observe_partner
 from bilateral.protocol.policies.decisions import decide
 from bilateral.protocol.policies.evaluations import Evaluation, build_evaluation_answer
+from bilateral.protocol.policies.policy import SharingPosture
 from bilateral.protocol.policies.questions import Decision, Situation
 from bilateral.protocol.reasons import Reason
 from bilateral.protocol.receipts import Receipt
@@ -76,7 +77,7 @@ class Decisions:
             receipt = _sign(decision, domain, evaluation)
         link: Link | None = None
         if trouble is None:
-            body = _record(decision, namespace, caller, evaluation, domain)
+            body = _record(decision, namespace, caller, evaluation, domain, found)
             try:
                 link = await self._ledger.record_decision(body, receipt.to_members())
             except (LedgerError, MalformedDocument) as error:
@@ -142,15 +143,26 @@ def _sign(decision: Decision, domain: Domain, evaluation: Evaluation) -> Receipt
 
 
 def _record(
-    decision: Decision, namespace: str, caller: Caller, evaluation: Evaluation, domain: Domain
+    decision: Decision,
+    namespace: str,
+    caller: Caller,
+    evaluation: Evaluation,
+    domain: Domain,
+    found: Counting | Reason,
 ) -> dict[str, JSON]:
-    """What a later reader is to know (R-G3): who asked, under which policy and key, what was decided and why."""
+    """What a later reader is to know (R-G3): who asked, under which policy and key, what was decided and why.
+
+    The sharing posture says of the record itself, and of its receipt, whether a third party may be shown them.
+    """
     trust_domain = domain.view.trust_domain
+    meaning = found.meaning if isinstance(found, Counting) and found.reason is None else None
+    posture = SharingPosture.PAIR_SCOPED if meaning is None else meaning.sharing_posture
     return {
         "schema": DECISION_RECORD_SCHEMA,
         "namespace": namespace,
         "caller": caller.username,
         "partnerId": evaluation.question.partner_id,
         "kernelId": trust_domain.spec.kernel_id,
+        "sharingPosture": posture.value,
         "decision": decision.to_wire(),
     }

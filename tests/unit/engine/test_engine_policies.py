@@ -153,6 +153,24 @@ async def test_what_fits_is_allowed_and_recorded(scene: Scene) -> None:
     assert (await scene.ledger.verify()).intact
 
 
+@pytest.mark.parametrize(
+    ("spec", "partner", "expected"),
+    [
+        ({}, "org-a", "PairScoped"),
+        ({"sharingPosture": "ReexportAllowed"}, "org-a", "ReexportAllowed"),
+        ({"sharingPosture": "ReexportAllowed"}, "nobody-here", "PairScoped"),
+    ],
+    ids=["by default", "as the policy says", "without a policy"],
+)
+async def test_the_log_says_to_whom_a_decision_may_be_shown(
+    scene: Scene, spec: dict[str, Any], partner: str, expected: str
+) -> None:
+    scene.change("federationpolicies", "org-a", **spec)
+    await scene.ask(partner=partner)
+    (record,) = await scene.ledger.read_decisions()
+    assert record.body["sharingPosture"] == expected
+
+
 async def test_the_status_says_what_is_decided_by(scene: Scene) -> None:
     assert scene.conditions()["Ready"] == ("True", "Ready")
     status = scene.replica.status("federationpolicies", "org-a")
