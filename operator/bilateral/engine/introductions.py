@@ -179,7 +179,7 @@ class IntroductionDesk:
     async def _create(self, caller: _Caller, asked: Asked) -> Introduction:
         namespace, uid = caller.key.namespace, caller.peer.metadata.uid
         decided = decide_request(
-            find_terms(self._cache, self._policies, namespace, caller.key.name),
+            find_terms(self._policies, namespace, caller.key.name),
             asked.candidate.subject,
             asked.validity_seconds,
             approved=len(self._cache.find(Index.APPROVED_BY_POLICY, namespace, uid)),

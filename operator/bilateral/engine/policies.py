@@ -7,6 +7,7 @@ time (:mod:`bilateral.engine.partners`), so that a pin is looked at when it is u
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bilateral.engine.cache import Cache, Index, Key, Kind
@@ -58,17 +59,12 @@ class Policies:
 
     def of_partner(self, namespace: str, partner_id: str) -> Counting | Reason:
         """The one policy for a partner, or why there is none."""
-        keys = self._cache.find(Index.POLICY_BY_PARTNER, namespace, partner_id)
-        if not keys:
-            return Reason.NO_POLICY
-        if len(keys) > 1:
-            return Reason.POLICY_CONFLICT
-        (key,) = keys
-        try:
-            found = self.counting(key)
-        except InvalidResource as error:
-            return error.reason
+        found = self._only(self._cache.find(Index.POLICY_BY_PARTNER, namespace, partner_id))
         return Reason.NO_POLICY if found is None else found
+
+    def of_peer(self, namespace: str, peer: str) -> Counting | Reason | None:
+        """The one policy for a peer, why none can be named, or None where there is none."""
+        return self._only(self._cache.find(Index.POLICIES_OF_PEER, namespace, peer))
 
     def counting(self, key: Key) -> Counting | None:
         """A policy as it counts now; None where it is gone or going. Raises InvalidResource."""
@@ -104,6 +100,16 @@ class Policies:
             if domain is not None and domain.signing_key is not None:
                 able[key] = domain
         return next((domain for key, domain in able.items() if self._cache.is_first(key, able)), None)
+
+    def _only(self, keys: Collection[Key]) -> Counting | Reason | None:
+        if len(keys) > 1:
+            return Reason.POLICY_CONFLICT
+        for key in keys:
+            try:
+                return self.counting(key)
+            except InvalidResource as error:
+                return error.reason
+        return None
 
     def _parse(self, key: Key) -> tuple[FederationPolicy, Policy] | None:
         version = self._cache.resource_version(key)

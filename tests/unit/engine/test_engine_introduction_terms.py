@@ -61,7 +61,7 @@ def say(replica: Replica, *policies: dict[str, Any]) -> None:
 
 
 def terms(replica: Replica, peer: str = "org-b") -> IntroductionTerms | Reason | None:
-    return find_terms(replica.cache, replica.judge.policies, "trust", peer)
+    return find_terms(replica.judge.policies, "trust", peer)
 
 
 @asynccontextmanager

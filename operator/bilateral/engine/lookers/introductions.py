@@ -83,7 +83,7 @@ class IntroductionLooker:
     ) -> None:
         tools, peer, terms = self._tools, issue.peer, None
         if peer is not None:
-            terms = find_terms(tools.cache, self._policies, key.namespace, peer)
+            terms = find_terms(self._policies, key.namespace, peer)
         view = IssueView(
             own=self._own.find(key.namespace, issue.trust_domain),
             partner=None if peer is None else self._partners.find(key.namespace, peer),
